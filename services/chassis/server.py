@@ -1,0 +1,125 @@
+"""A gRPC server: health by service name that can go red again, reflection by switch, a drain that loses nothing."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.chassis.config import ServiceSettings, describe
+from services.chassis.door import Door
+from services.chassis.errors import DomainError
+from services.chassis.telemetry import log, start_logging
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+CHECK_SECONDS = 1.0
+"""How often readiness is looked at, and how long one look may take."""
+
+Check = Callable[[], Awaitable[None]]
+"""Raises DomainError (or runs out of time) while the service cannot do its work."""
+
+Register = Callable[[grpc.aio.Server], None]
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # A frozen peer is noticed by pings; without these two, keepalive needs a minute and servers hang up on it.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.ping_timeout_ms", 2_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+
+class Server:
+    """Serves while its `async with` block runs; leaving it drains."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        door: Door,
+        services: Mapping[ServiceDescriptor, Register],
+        checks: Mapping[str, Check] | None = None,
+    ) -> None:
+        """`services` says how each is added to a server; it is ready while every one of `checks` passes."""
+        self._settings = settings
+        self._checks = checks or {}
+        self._names = [descriptor.full_name for descriptor in services]
+        self._server = grpc.aio.server(
+            interceptors=[door], options=_OPTIONS, maximum_concurrent_rpcs=settings.max_concurrent_calls
+        )
+        for register in services.values():
+            register(self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            reflection.enable_server_reflection(
+                [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+            )
+        self._watch: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def __aenter__(self) -> "Server":
+        self.port = self._server.add_insecure_port(self._settings.listen)
+        await self._set(ready=False)
+        await self._server.start()
+        self._watch = asyncio.create_task(self._watch_checks())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._watch:
+            self._watch.cancel()
+        await self._health.enter_graceful_shutdown()
+        if error is None:
+            await asyncio.sleep(self._settings.drain_seconds)
+        await self._server.stop(self._settings.grace_seconds if error is None else None)
+
+    async def _watch_checks(self) -> None:
+        ready: bool | None = None
+        while True:
+            failing = await self._failing()
+            if ready is not (not failing):
+                ready = not failing
+                await self._set(ready)
+                log(logger, logging.INFO, "ready" if ready else "not ready", waiting_for=failing)
+            await asyncio.sleep(CHECK_SECONDS)
+
+    async def _failing(self) -> list[str]:
+        async def passes(check: Check) -> bool:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await check()
+            except (DomainError, TimeoutError):
+                return False
+            return True
+
+        results = await asyncio.gather(*map(passes, self._checks.values()))
+        return [name for name, ok in zip(self._checks, results, strict=True) if not ok]
+
+    async def _set(self, ready: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._names):
+            await self._health.set(name, status)
+
+
+async def serve(name: str, settings: ServiceSettings, server: Server) -> None:
+    """Runs a server until SIGTERM or SIGINT, then drains it."""
+    start_logging(name, settings.log_level)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with server:
+        log(logger, logging.INFO, "listening", port=server.port, config=describe(settings))
+        await stop.wait()
+        log(logger, logging.INFO, "draining")
+    log(logger, logging.INFO, "stopped")

@@ -1,0 +1,114 @@
+"""A SQLite database as the embedded stores use it: acknowledged means on disk, readers never wait for the writer."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiosqlite
+
+from services.chassis.errors import DomainError, Reason
+
+Values = Sequence[object] | Mapping[str, object]
+
+BUSY_MILLISECONDS = 5_000
+"""How long a write waits for another process's."""
+
+_PREFIX = "sqlite:///"
+
+
+class SchemaTooNewError(Exception):
+    """The file was written by a later release."""
+
+
+class Database:
+    """One file. Each statement is its own transaction unless it runs inside `transaction()`."""
+
+    def __init__(self, url: str, migrations: Sequence[str]) -> None:
+        """`url` is sqlite:///relative/path or sqlite:////absolute/path; `migrations[n]` leads from version n to n+1."""
+        if not url.startswith(_PREFIX):
+            raise ValueError("an embedded store's URL starts with sqlite:///")
+        self._path = Path(url.removeprefix(_PREFIX))
+        self._migrations = migrations
+        self._writing = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.touch(mode=0o600)
+        self._writer = await self._connect()
+        await self._migrate()
+        self._reader = await self._connect()
+        await self._reader.execute("PRAGMA query_only = ON")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._reader.close()
+        await self._writer.close()
+
+    async def read(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
+        """Runs a query on what is committed. Raises DomainError UNAVAILABLE."""
+        with _as_unavailable():
+            return list(await self._reader.execute_fetchall(statement, values))
+
+    async def write(self, statement: str, values: Values = ()) -> int:
+        """Runs one statement, durably, and returns how many rows it changed. Raises DomainError UNAVAILABLE."""
+        async with self.transaction() as connection:
+            return (await connection.execute(statement, values)).rowcount
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """Several statements that count together or not at all. Raises DomainError UNAVAILABLE."""
+        with _as_unavailable():
+            async with self._writing:
+                # A caller that is cancelled at any await must not leave the next one inside its transaction: statements
+                # run in the order in which they were handed over, cancelled or not.
+                try:
+                    await self._writer.execute("BEGIN IMMEDIATE")
+                    yield self._writer
+                    await self._writer.execute("COMMIT")
+                except BaseException:
+                    await asyncio.shield(self._roll_back())
+                    raise
+
+    async def _roll_back(self) -> None:
+        with suppress(sqlite3.OperationalError):  # it never began, or is committed
+            await self._writer.execute("ROLLBACK")
+
+    async def check(self) -> None:
+        """Raises DomainError UNAVAILABLE if the file cannot be read."""
+        await self.read("SELECT 1")
+
+    async def _connect(self) -> aiosqlite.Connection:
+        connection = await aiosqlite.connect(self._path, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        await connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        await connection.execute("PRAGMA journal_mode = WAL")
+        await connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    async def _migrate(self) -> None:
+        async with self.transaction() as connection:
+            version = next(row[0] for row in await connection.execute_fetchall("PRAGMA user_version"))
+            if version > len(self._migrations):
+                raise SchemaTooNewError(
+                    f"{self._path} has schema {version}; this release knows {len(self._migrations)}"
+                )
+            for script in self._migrations[version:]:
+                for statement in filter(str.strip, script.split(";")):
+                    await connection.execute(statement)
+            await connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise  # the store's own business
+    except sqlite3.Error as error:
+        raise DomainError(Reason.UNAVAILABLE, "The store is not available.", retry_after=1) from error
