@@ -1,5 +1,7 @@
 """The one interceptor of every server: a call comes in through it, and its errors go out through it."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import secrets

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,17 +38,18 @@ class Database:
     async def __aenter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch(mode=0o600)
-        self._writer = await self._connect()
-        await self._migrate()
-        self._reader = await self._connect()
-        await self._reader.execute("PRAGMA query_only = ON")
+        async with AsyncExitStack() as opened:
+            self._writer = await opened.enter_async_context(self._connect())
+            await self._migrate()
+            self._reader = await opened.enter_async_context(self._connect())
+            await self._reader.execute("PRAGMA query_only = ON")
+            self._opened = opened.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._reader.close()
-        await self._writer.close()
+        await self._opened.aclose()
 
     async def read(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
         """Runs a query on what is committed. Raises DomainError UNAVAILABLE."""
@@ -83,13 +84,14 @@ class Database:
         """Raises DomainError UNAVAILABLE if the file cannot be read."""
         await self.read("SELECT 1")
 
-    async def _connect(self) -> aiosqlite.Connection:
-        connection = await aiosqlite.connect(self._path, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        await connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-        await connection.execute("PRAGMA journal_mode = WAL")
-        await connection.execute("PRAGMA synchronous = FULL")
-        return connection
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[aiosqlite.Connection]:
+        async with aiosqlite.connect(self._path, isolation_level=None) as connection:
+            connection.row_factory = sqlite3.Row
+            await connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+            await connection.execute("PRAGMA journal_mode = WAL")
+            await connection.execute("PRAGMA synchronous = FULL")
+            yield connection
 
     async def _migrate(self) -> None:
         async with self.transaction() as connection:
