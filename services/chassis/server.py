@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 
 import grpc
@@ -112,14 +112,21 @@ class Server:
             await self._health.set(name, status)
 
 
-async def serve(name: str, settings: ServiceSettings, server: Server) -> None:
-    """Runs a server until SIGTERM or SIGINT, then drains it."""
+async def serve(name: str, settings: ServiceSettings, server: Server, *work: Coroutine[None, None, None]) -> None:
+    """Runs a server, and the work that goes on beside it, until SIGTERM or SIGINT; then drains it.
+
+    Work that fails ends the process: what restarts it also shows that it failed.
+    """
     start_logging(name, settings.log_level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with server:
-        log(logger, logging.INFO, "listening", port=server.port, config=describe(settings))
-        await stop.wait()
-        log(logger, logging.INFO, "draining")
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(each) for each in work]
+        async with server:
+            log(logger, logging.INFO, "listening", port=server.port, config=describe(settings))
+            await stop.wait()
+            log(logger, logging.INFO, "draining")
+        for task in running:
+            task.cancel()
     log(logger, logging.INFO, "stopped")

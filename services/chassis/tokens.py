@@ -2,15 +2,17 @@
 
 import asyncio
 import base64
+import json
 import time
 from collections import OrderedDict
 
 import grpc
 from joserfc.jwk import OKPKey
+from joserfc.jws import extract_compact
 
 from parley.auth.v1 import token_service_pb2 as pb
 from parley.auth.v1.token_service_pb2_grpc import TokenServiceStub
-from services.chassis.errors import from_rpc
+from services.chassis.errors import DomainError, Reason, from_rpc
 from services.chassis.identity import Caller, ReservationSubject, TokenSubject
 
 CACHED_TOKENS = 10_000
@@ -39,6 +41,7 @@ class Tokens:
         if cached and cached[1] > time.time() + SPARE_SECONDS:
             return cached[0]
         answer = await self.exchange(audience, who.subject if who and who.account_id else None)
+        _require_named(answer.token, who)
         self._cached[key] = (answer.token, answer.expire_time.seconds)
         self._cached.move_to_end(key)
         if len(self._cached) > CACHED_TOKENS:
@@ -59,6 +62,14 @@ class Tokens:
             return await self._stub.ExchangeToken(request, timeout=TIMEOUT)
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from None
+
+
+def _require_named(token: str, who: Caller | None) -> None:
+    """The last line against acting for one account with another's token: it must name whom it was asked for."""
+    claims = json.loads(extract_compact(token.encode()).payload)
+    named = (claims.get("tenant", ""), claims.get("sub", ""))
+    if named != ((who.tenant_id, who.account_id) if who else ("", "")):
+        raise DomainError(Reason.PERMISSION_DENIED, "The token is for another account.")
 
 
 class AuthKeys:

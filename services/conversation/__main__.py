@@ -1,0 +1,61 @@
+"""conversation: what is real."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from parley.conversation.v1 import conversation_service_pb2
+from parley.conversation.v1.conversation_service_pb2_grpc import add_ConversationServiceServicer_to_server
+from services.chassis.channel import Peer, open_channel
+from services.chassis.config import load
+from services.chassis.door import Door
+from services.chassis.server import Server, serve
+from services.chassis.tokens import AuthKeys, Tokens
+from services.conversation.config import Config
+from services.conversation.hub import Hub
+from services.conversation.journal import open_journal
+from services.conversation.peers import History, Ledger, Metadata, Peers
+from services.conversation.router import open_router
+from services.conversation.runner import Runner
+from services.conversation.sending import Sender
+from services.conversation.service import ConversationService
+from services.conversation.turn import Story
+from services.conversation.writer import Writer
+
+NAME = "conversation"
+
+
+async def main() -> None:
+    config = load(Config)
+    async with AsyncExitStack() as opened:
+        auth = await opened.enter_async_context(open_channel(config.auth_address, ["parley.auth.v1.UsageService"]))
+        tokens = Tokens(NAME, config.service_secret.get_secret_value(), auth)
+        history = open_channel(config.history_address, ["parley.history.v1.HistoryService"])
+        metadata = open_channel(config.metadata_address, ["parley.metadata.v1.MetadataService"])
+        peers = Peers(
+            History(Peer("history", await opened.enter_async_context(history), tokens)),
+            Metadata(Peer("metadata", await opened.enter_async_context(metadata), tokens)),
+            Ledger(Peer("auth", auth, tokens)),
+        )
+        journal = await opened.enter_async_context(open_journal(config))
+        router = await opened.enter_async_context(open_router(config.inference_addresses, tokens))
+        writer = Writer(journal, config)
+        hub = Hub(journal, peers.history, writer, config)
+        runner = Runner(journal, writer, Story(journal, writer, router, peers, config), config)
+        service = ConversationService(Sender(peers, router, journal, config), peers, journal, hub, config)
+        descriptor = conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]
+        server = Server(
+            config,
+            Door(NAME, AuthKeys(auth)),
+            {descriptor: lambda server: add_ConversationServiceServicer_to_server(service, server)},
+            checks={"journal": journal.check, "inference": router.check},
+        )
+        work = asyncio.gather(writer.run(), hub.run(), runner.run())
+        opened.callback(work.cancel)
+        await _first(serve(NAME, config, server), work)
+
+
+async def _first(serving, work) -> None: ...
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,43 @@
+"""What can be turned in conversation."""
+
+from pydantic import Field, SecretStr
+
+from services.chassis.config import Address, Names, PeerSettings, ServiceSettings
+
+
+class Config(ServiceSettings, PeerSettings):
+    history_address: Address
+    metadata_address: Address
+    inference_addresses: Names = Field(min_length=1)
+    """Every inference replica, `host:port` each, or one `dns:///name:port` that stands for all of them."""
+    redis_url: SecretStr
+    redis_connections: int = Field(32, ge=4)
+
+    shards: int = Field(1, ge=1, le=64)
+    """Parts of the journal, by conversation. The same in every replica; one is enough for one Redis node."""
+    max_turns: int = Field(256, ge=1)
+    """Replies that this process writes at once; the others wait in the queue."""
+    max_queued_turns: int = Field(10_000, ge=1)
+    """Turns that may wait or run in one shard; more are refused."""
+    max_watches: int = Field(20_000, ge=1)
+    """Watches that one stream of the edge may have open."""
+
+    lease_seconds: float = Field(2.0, ge=0.5)
+    """A turn whose runner did not renew its lease for so long is taken over."""
+    renew_seconds: float = Field(0.5, ge=0.1)
+    tick_seconds: float = Field(0.025, ge=0.001)
+    """What gathers for so long is written at once: to the journal, and to each watching peer."""
+    poll_seconds: float = Field(1.0, ge=0.1)
+    """How often watched replies are looked at when nothing wakes their readers."""
+    journal_ttl_seconds: int = Field(3600, ge=60)
+    """How long the journal keeps a reply that nobody writes to."""
+    linger_seconds: int = Field(600, ge=10)
+    """How long the journal keeps a reply after its end."""
+    stall_seconds: float = Field(120.0, ge=1)
+    """A reply that got no token for so long, on any engine, ends FAILED."""
+    max_claims: int = Field(5, ge=1)
+    """A turn that was taken over so often without a new token ends FAILED."""
+
+    default_temperature: float = Field(0.7, ge=0, le=2)
+    default_top_p: float = Field(0.95, gt=0, le=1)
+    default_max_output_tokens: int = Field(1024, ge=1)

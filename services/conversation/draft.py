@@ -1,0 +1,67 @@
+"""A reply as its runner has it while it is written."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from services.chassis.identity import Caller, ReservationSubject
+
+TOKEN_BYTES = 4
+
+
+class Outcome(StrEnum):
+    """What became of a write."""
+
+    OK = "ok"
+    CANCEL = "cancel"
+    """Written, and somebody asks for the reply to stop."""
+    STALE = "stale"
+    """Not written: another runner has the turn."""
+    MISSING = "missing"
+    """Not written: the journal lost the reply."""
+    GAP = "gap"
+    """Not written: the journal lost a part of the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A reply to be written, and whose it is."""
+
+    reply_id: str
+    conversation_id: str
+    tenant_id: str
+    account_id: str
+    entry_id: str = field(default="", compare=False)
+    """Its place in the queue."""
+
+    @property
+    def owner(self) -> Caller:
+        """The account that the reply is for, as this service acts for it while nobody waits for an answer."""
+        return Caller("conversation", self.tenant_id, self.account_id, subject=ReservationSubject(self.reply_id))
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A reply as its runner has it: what is not in the journal yet follows after the two `written` offsets."""
+
+    turn: Turn
+    epoch: int
+    tokens: bytearray
+    text: bytearray
+    written_tokens: int
+    written_text: int
+    queue_position: int | None = None
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Somebody asked for the reply to stop."""
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    """Another runner has the turn."""
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [int.from_bytes(self.tokens[n : n + TOKEN_BYTES]) for n in range(0, len(self.tokens), TOKEN_BYTES)]
+
+    def add(self, token_ids: Sequence[int], text: str) -> None:
+        for token_id in token_ids:
+            self.tokens += token_id.to_bytes(TOKEN_BYTES)
+        self.text += text.encode()

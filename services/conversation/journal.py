@@ -1,0 +1,285 @@
+"""The journal: replies while they are written, and the queue of turns. All of it may vanish without loss.
+
+A reply's text and token ids are two byte strings that are written at exact offsets, under the epoch of the claim that
+allows it: writing twice is harmless, and a runner that lost its turn cannot write. The scripts in lua/ are atomic, and
+each touches the keys of one shard alone, so that a shard lives on one node of a cluster.
+"""
+
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError, ResponseError
+
+from services.chassis.errors import DomainError, Reason
+from services.conversation.config import Config
+from services.conversation.draft import Draft, Outcome, Turn
+
+VERSION = 1
+"""Of the keys and what is in them: releases with different versions do not see each other's journals."""
+
+GROUP = "runners"
+BLOCK_MILLISECONDS = 1_000
+SOCKET_SECONDS = 5.0
+
+Script = Callable[[Sequence[str], Sequence[object]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    draft: Draft
+    claims: int
+    """How often the turn was claimed since its last new token, this time included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the journal knows of a reply from some offset on."""
+
+    known: bool
+    ended: bool
+    queue_position: int | None
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Replies that something happened to; `cancelled` are those that somebody wants to stop."""
+
+    changed: frozenset[str]
+    cancelled: frozenset[str]
+
+
+class Journal:
+    def __init__(self, redis: Redis, config: Config) -> None:
+        self._redis, self._config = redis, config
+        self.shards = range(config.shards)
+        self._lease = int(config.lease_seconds * 1000)
+        self._ttl = config.journal_ttl_seconds * 1000
+
+        def script(name: str) -> Script:
+            source = resources.files("services.conversation").joinpath("lua", f"{name}.lua").read_text()
+            return cast("Script", redis.register_script(source))
+
+        self._enqueue, self._claim, self._append = script("enqueue"), script("claim"), script("append")
+        self._restore, self._finish = script("restore"), script("finish")
+        self._cancel, self._read = script("cancel"), script("read")
+
+    def shard(self, conversation_id: str) -> int:
+        return zlib.crc32(conversation_id.encode()) % self._config.shards
+
+    # -- the queue ---------------------------------------------------------------------------------------------------
+
+    async def enqueue(self, turn: Turn, *, cancelled: bool = False) -> None:
+        """Queues a turn unless the journal knows the reply. Raises UNAVAILABLE, also where the queue is full."""
+        keys = [self._record(turn), self._running(turn), self._turns(self.shard(turn.conversation_id))]
+        who = (turn.reply_id, turn.conversation_id, turn.tenant_id, turn.account_id)
+        with _as_unavailable():
+            queued = await self._enqueue(keys, [*who, int(cancelled), self._ttl, self._config.max_queued_turns])
+        if queued < 0:
+            raise DomainError(Reason.UNAVAILABLE, "Too many replies are waiting.", retry_after=5)
+
+    async def take(self, shard: int, runner: str, count: int) -> list[Turn]:
+        """Up to `count` turns that nobody took yet; waits a second for one."""
+        with _as_unavailable():
+            try:
+                found = await self._redis.xreadgroup(
+                    GROUP, runner, {self._turns(shard): ">"}, count=count, block=BLOCK_MILLISECONDS
+                )
+            except ResponseError:
+                await self._make_group(shard)
+                return []
+        entries = found.values() if isinstance(found, dict) else [stream[1] for stream in found or ()]
+        return _turns([entry for stream in entries for entry in _flat(stream)])
+
+    async def take_over(self, shard: int, runner: str, count: int) -> list[Turn]:
+        """Up to `count` turns that somebody took a lease's time ago and did not finish. Their leases may be alive."""
+        with _as_unavailable():
+            try:
+                found = await self._redis.xautoclaim(
+                    self._turns(shard), GROUP, runner, min_idle_time=self._lease, count=count
+                )
+            except ResponseError:
+                await self._make_group(shard)
+                return []
+        return _turns(found[1])
+
+    async def done(self, turn: Turn) -> None:
+        """Takes a turn out of the queue."""
+        turns = self._turns(self.shard(turn.conversation_id))
+        with _as_unavailable():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.xack(turns, GROUP, turn.entry_id)
+                pipeline.xdel(turns, turn.entry_id)
+                await pipeline.execute()
+
+    async def _make_group(self, shard: int) -> None:
+        try:
+            await self._redis.xgroup_create(self._turns(shard), GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    async def claim(self, turn: Turn) -> Claim | None:
+        """Takes a turn under a new epoch, with what was written so far; None while another's lease is alive."""
+        keys = [self._record(turn), self._text(turn), self._tokens(turn), self._running(turn)]
+        with _as_unavailable():
+            found = await self._claim(keys, [turn.reply_id, turn.tenant_id, turn.account_id, self._lease, self._ttl])
+        if not found:
+            return None
+        epoch, claims, cancel, tokens, text = found
+        draft = Draft(turn, epoch, bytearray(tokens), bytearray(text), len(tokens), len(text))
+        if cancel == b"1":
+            draft.cancelled.set()
+        return Claim(draft, claims)
+
+    async def append(self, shard: int, drafts: Sequence[Draft]) -> list[Outcome]:
+        """Writes what drafts of one shard have that the journal has not, and renews their leases. One call for all."""
+        keys: list[str] = []
+        values: list[object] = [self._lease, self._ttl, self._channel(shard)]
+        for draft in drafts:
+            keys += [self._record(draft.turn), self._text(draft.turn), self._tokens(draft.turn)]
+            position = "" if draft.queue_position is None else draft.queue_position
+            tokens, text = bytes(draft.tokens[draft.written_tokens :]), bytes(draft.text[draft.written_text :])
+            values += [draft.turn.reply_id, draft.epoch, draft.written_tokens, tokens]
+            values += [draft.written_text, text, position]
+        ends = [(len(draft.tokens), len(draft.text)) for draft in drafts]
+        with _as_unavailable():
+            answers = await self._append(keys, values)
+        outcomes = [Outcome(answer.decode()) for answer in answers]
+        for draft, outcome, end in zip(drafts, outcomes, ends, strict=True):
+            if outcome in (Outcome.OK, Outcome.CANCEL):
+                draft.written_tokens, draft.written_text = end
+        return outcomes
+
+    async def restore(self, draft: Draft) -> None:
+        """Makes a draft known again that the journal lost; its content is to be appended from the start."""
+        turn = draft.turn
+        keys = [self._record(turn), self._text(turn), self._tokens(turn), self._running(turn)]
+        keys.append(self._turns(self.shard(turn.conversation_id)))
+        who = (turn.reply_id, turn.conversation_id, turn.tenant_id, turn.account_id)
+        with _as_unavailable():
+            await self._restore(keys, [*who, draft.epoch, self._lease, self._ttl])
+        draft.written_tokens = draft.written_text = 0
+
+    async def finish(self, turn: Turn) -> None:
+        """Says that a reply has ended; its result is stored in history."""
+        keys = [self._record(turn), self._text(turn), self._tokens(turn), self._running(turn)]
+        channel = self._channel(self.shard(turn.conversation_id))
+        with _as_unavailable():
+            await self._finish(keys, [turn.reply_id, self._config.linger_seconds * 1000, channel])
+
+    async def cancel(self, turn: Turn) -> None:
+        """Asks whoever writes the reply to stop; if nobody does, whoever takes it will."""
+        channel = self._channel(self.shard(turn.conversation_id))
+        with _as_unavailable():
+            known = await self._cancel([self._record(turn)], [turn.reply_id, channel])
+        if not known:
+            await self.enqueue(turn, cancelled=True)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    async def read(self, wanted: Sequence[tuple[Turn, int]]) -> list[Reading]:
+        """Reads replies of one shard, each from an offset in bytes. One call for all."""
+        keys = [key for turn, _ in wanted for key in (self._record(turn), self._text(turn))]
+        values = [value for turn, offset in wanted for value in (offset, turn.tenant_id, turn.account_id)]
+        with _as_unavailable():
+            answers = await self._read(keys, values)
+        return [
+            Reading(status != b"", status == b"ended", int(queue) if queue else None, text)
+            for status, queue, text in answers
+        ]
+
+    async def running(self, conversation_id: str) -> list[str]:
+        """The replies of a conversation that are queued or being written."""
+        with _as_unavailable():
+            members = await self._redis.smembers(self._key(conversation_id, "c", conversation_id))
+        return [cast("bytes", member).decode() for member in members]
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[News]]:
+        """What happens to replies from now on. News may be lost: readers also look by themselves now and then."""
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            with _as_unavailable():
+                await pubsub.subscribe(*(self._channel(shard) for shard in self.shards))
+            yield self._news(pubsub)
+
+    async def _news(self, pubsub: Any) -> AsyncIterator[News]:
+        while True:
+            with _as_unavailable():
+                message = await pubsub.get_message(timeout=BLOCK_MILLISECONDS / 1000)
+            if message:
+                names = message["data"].decode().split()
+                cancelled = frozenset(name[1:] for name in names if name.startswith("!"))
+                yield News(frozenset(name for name in names if not name.startswith("!")), cancelled)
+
+    async def check(self) -> None:
+        """Raises UNAVAILABLE while Redis does not answer."""
+        with _as_unavailable():
+            await self._redis.ping()
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    def _key(self, conversation_id: str, kind: str, name: str) -> str:
+        return f"parley:{VERSION}:{{{self.shard(conversation_id)}}}:{kind}:{name}"
+
+    def _record(self, turn: Turn) -> str:
+        return self._key(turn.conversation_id, "r", turn.reply_id)
+
+    def _text(self, turn: Turn) -> str:
+        return self._key(turn.conversation_id, "t", turn.reply_id)
+
+    def _tokens(self, turn: Turn) -> str:
+        return self._key(turn.conversation_id, "k", turn.reply_id)
+
+    def _running(self, turn: Turn) -> str:
+        return self._key(turn.conversation_id, "c", turn.conversation_id)
+
+    def _turns(self, shard: int) -> str:
+        return f"parley:{VERSION}:{{{shard}}}:turns"
+
+    def _channel(self, shard: int) -> str:
+        return f"parley:{VERSION}:{{{shard}}}:wake"
+
+
+@asynccontextmanager
+async def open_journal(config: Config) -> AsyncIterator[Journal]:
+    pool = BlockingConnectionPool.from_url(
+        config.redis_url.get_secret_value(),
+        max_connections=config.redis_connections,
+        timeout=SOCKET_SECONDS,
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS,
+        health_check_interval=15,
+    )
+    async with Redis.from_pool(pool) as redis:
+        yield Journal(redis, config)
+
+
+def _flat(stream: Any) -> list[Any]:
+    """The entries of one stream, however the protocol version nests them."""
+    return [entry for part in stream for entry in (part if isinstance(part, list) else [part])]
+
+
+def _turns(entries: Sequence[Any]) -> list[Turn]:
+    found = []
+    for entry_id, fields in entries:
+        if fields:  # None: deleted meanwhile
+            values = {name.decode(): value.decode() for name, value in fields.items()}
+            turn = Turn(values["reply"], values["conversation"], values["tenant"], values["account"], entry_id.decode())
+            found.append(turn)
+    return found
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise DomainError(Reason.UNAVAILABLE, "The journal is not available.", retry_after=1) from error

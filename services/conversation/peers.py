@@ -1,0 +1,109 @@
+"""The services that conversation calls, as the domain sees them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from parley.auth.v1 import usage_service_pb2 as usage_pb
+from parley.auth.v1.usage_service_pb2_grpc import UsageServiceStub
+from parley.history.v1 import history_service_pb2 as history_pb
+from parley.history.v1.history_service_pb2_grpc import HistoryServiceStub
+from parley.inference.v1.generation_pb2 import TokenUsage
+from parley.metadata.v1 import metadata_service_pb2 as metadata_pb
+from parley.metadata.v1.metadata_service_pb2_grpc import MetadataServiceStub
+from services.chassis.channel import Peer
+from services.chassis.errors import DomainError, Reason
+
+BRANCH_PAGE = 100
+
+
+class History:
+    """Messages. Every method raises DomainError."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._stub = peer, HistoryServiceStub(peer.channel)
+
+    async def find(self, conversation_id: str, message_id: str) -> history_pb.Message | None:
+        """The message, or None if the caller has no such one."""
+        request = history_pb.GetMessageRequest(conversation_id=conversation_id, message_id=message_id)
+        try:
+            return (await self._peer.call(self._stub.GetMessage, request)).message
+        except DomainError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+
+    async def create(self, message: history_pb.Message) -> history_pb.Message:
+        request = history_pb.CreateMessageRequest(message=message)
+        return (await self._peer.call(self._stub.CreateMessage, request)).message
+
+    async def complete(self, reply: history_pb.Message, result: history_pb.ReplyResult) -> history_pb.Message:
+        """The reply with the result that stays."""
+        request = history_pb.CompleteMessageRequest(
+            conversation_id=reply.conversation_id, message_id=reply.message_id, result=result
+        )
+        return (await self._peer.call(self._stub.CompleteMessage, request)).message
+
+    async def branch(self, conversation_id: str, leaf_id: str) -> AsyncIterator[history_pb.Message]:
+        """The branch that ends at a leaf, newest first, read as far as it is asked for."""
+        token = ""
+        while True:
+            request = history_pb.ListMessagesRequest(
+                conversation_id=conversation_id, leaf_id=leaf_id, page_size=BRANCH_PAGE, page_token=token
+            )
+            page = await self._peer.call(self._stub.ListMessages, request)
+            for message in page.messages:
+                yield message
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def delete(self, conversation_id: str) -> None:
+        request = history_pb.DeleteMessagesRequest(conversation_id=conversation_id)
+        await self._peer.call(self._stub.DeleteMessages, request)
+
+
+class Metadata:
+    """Conversations. Every method raises DomainError."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._stub = peer, MetadataServiceStub(peer.channel)
+
+    async def conversation(self, conversation_id: str) -> metadata_pb.Conversation:
+        request = metadata_pb.GetConversationRequest(conversation_id=conversation_id)
+        return (await self._peer.call(self._stub.GetConversation, request)).conversation
+
+    async def update(self, conversation: metadata_pb.Conversation, *fields: str) -> None:
+        request = metadata_pb.UpdateConversationRequest(
+            conversation=conversation, update_mask=FieldMask(paths=list(fields))
+        )
+        await self._peer.call(self._stub.UpdateConversation, request)
+
+    async def delete(self, conversation_id: str) -> None:
+        request = metadata_pb.DeleteConversationRequest(conversation_id=conversation_id)
+        await self._peer.call(self._stub.DeleteConversation, request)
+
+
+class Ledger:
+    """The caller's tokens. Every method raises DomainError."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._stub = peer, UsageServiceStub(peer.channel)
+
+    async def reserve(self, reply_id: str, model: str, tokens: int) -> None:
+        request = usage_pb.ReserveUsageRequest(reservation_id=reply_id, model=model, tokens=tokens)
+        await self._peer.call(self._stub.ReserveUsage, request)
+
+    async def settle(self, reply_id: str, usage: TokenUsage) -> None:
+        await self._peer.call(self._stub.SettleUsage, usage_pb.SettleUsageRequest(reservation_id=reply_id, usage=usage))
+
+    async def release(self, reply_id: str) -> None:
+        await self._peer.call(self._stub.ReleaseUsage, usage_pb.ReleaseUsageRequest(reservation_id=reply_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    history: History
+    metadata: Metadata
+    ledger: Ledger

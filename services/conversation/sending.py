@@ -1,0 +1,129 @@
+"""Sending: everything is checked, then reserved, then stored, and only then queued."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from parley.conversation.v1 import conversation_service_pb2 as pb
+from parley.history.v1 import history_service_pb2 as history_pb
+from parley.inference.v1 import generation_pb2 as gen
+from parley.metadata.v1.metadata_service_pb2 import Conversation
+from services.chassis.errors import DomainError, Reason, not_found
+from services.chassis.identity import caller
+from services.chassis.telemetry import log
+from services.conversation import asking
+from services.conversation.config import Config
+from services.conversation.draft import Turn
+from services.conversation.journal import Journal
+from services.conversation.peers import Peers
+from services.conversation.prompt import fit
+from services.conversation.router import Router
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    peers: Peers
+    router: Router
+    journal: Journal
+    config: Config
+
+    async def send(self, request: pb.SendMessageRequest) -> pb.SendMessageResponse:
+        # The conversation is read before the message: a repeated call then finds either what the first one found, or
+        # the message that the first one wrote.
+        conversation = await self.peers.metadata.conversation(request.conversation_id)
+        question = await self.peers.history.find(request.conversation_id, request.message_id)
+        if question is None:
+            parent_id = await asking.parent_of(request, conversation.current_leaf_id, self.peers.history)
+            question = asking.user_row(request, parent_id)
+        else:
+            asking.require_same_message(request, question)
+            if reply := await self._stored(question, request.reply_id, request.model, request.parameters):
+                return pb.SendMessageResponse(user_message=question, reply=reply)
+        asked = await self._ask(conversation, question, request.reply_id, request.model, request.parameters)
+        try:
+            question = await self.peers.history.create(question)
+            reply = await self._create(question, request.reply_id, asked)
+        except DomainError as error:
+            if error.reason is Reason.MESSAGE_CONFLICT:
+                await self._give_back(request.conversation_id, request.reply_id)
+            raise
+        return pb.SendMessageResponse(user_message=question, reply=reply)
+
+    async def regenerate(self, request: pb.RegenerateReplyRequest) -> history_pb.Message:
+        conversation = await self.peers.metadata.conversation(request.conversation_id)
+        earlier = await self.peers.history.find(request.conversation_id, request.message_id)
+        if earlier is None or not earlier.HasField("request"):
+            raise not_found("reply")
+        question = await self.peers.history.find(request.conversation_id, earlier.parent_id)
+        if question is None:
+            raise not_found("message")
+        model = request.model or earlier.request.model
+        given = asking.changed_parameters(earlier.request.parameters, request.parameters)
+        if reply := await self._stored(question, request.reply_id, model, given):
+            return reply
+        asked = await self._ask(conversation, question, request.reply_id, model, given)
+        return await self._create(question, request.reply_id, asked)
+
+    async def _stored(
+        self, question: history_pb.Message, reply_id: str, model: str, given: gen.GenerationParameters
+    ) -> history_pb.Message | None:
+        """The reply of an earlier call with these ids, queued again if the journal lost it."""
+        reply = await self.peers.history.find(question.conversation_id, reply_id)
+        if reply:
+            asking.require_same_reply(reply, question, model, given)
+            if not reply.HasField("result"):
+                await self._queue(reply)
+        return reply
+
+    async def _ask(
+        self,
+        conversation: Conversation,
+        question: history_pb.Message,
+        reply_id: str,
+        model_id: str,
+        given: gen.GenerationParameters,
+    ) -> history_pb.ReplyRequest:
+        """All that will decide the reply, with as much of the branch as fits; what it may take is reserved."""
+        model = await self.router.model(model_id or conversation.model)
+        parameters = asking.whole_parameters(given, self.config, model.context_length, reply_id)
+        fitted = await fit(
+            self.router, model, conversation.system_prompt, self._upward(question), parameters.max_output_tokens
+        )
+        await self.peers.ledger.reserve(reply_id, model.model_id, fitted.tokens + parameters.max_output_tokens)
+        return history_pb.ReplyRequest(
+            model=model.model_id,
+            parameters=parameters,
+            system_prompt=conversation.system_prompt,
+            context_start_id=fitted.start_id,
+        )
+
+    async def _create(
+        self, question: history_pb.Message, reply_id: str, asked: history_pb.ReplyRequest
+    ) -> history_pb.Message:
+        reply = await self.peers.history.create(asking.reply_row(question, reply_id, asked))
+        shown = Conversation(conversation_id=reply.conversation_id, current_leaf_id=reply.message_id)
+        await asyncio.gather(self._queue(reply), self.peers.metadata.update(shown, "current_leaf_id"))
+        return reply
+
+    async def _queue(self, reply: history_pb.Message) -> None:
+        who = caller()
+        turn = Turn(reply.message_id, reply.conversation_id, who.tenant_id, who.require_account())
+        try:
+            await self.journal.enqueue(turn)
+        except DomainError as error:
+            # The row is stored, and whoever watches the reply has it queued again.
+            log(logger, logging.WARNING, "turn not queued", reply_id=turn.reply_id, reason=error.reason)
+
+    async def _upward(self, question: history_pb.Message) -> AsyncIterator[history_pb.Message]:
+        yield question
+        if question.HasField("parent_id"):
+            async for message in self.peers.history.branch(question.conversation_id, question.parent_id):
+                yield message
+
+    async def _give_back(self, conversation_id: str, reply_id: str) -> None:
+        """Releases what was reserved for a reply that was refused, unless the id is that of a reply which is there."""
+        if await self.peers.history.find(conversation_id, reply_id) is None:
+            await self.peers.ledger.release(reply_id)

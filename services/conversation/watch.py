@@ -1,0 +1,131 @@
+"""Watching: what a peer has not seen yet of each reply that it watches, merged into one response a tick."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Self
+
+from parley.conversation.v1 import conversation_service_pb2 as pb
+from services.chassis.errors import DomainError, Reason, to_status
+from services.conversation.config import Config
+from services.conversation.cursor import invalid_cursor, seal
+from services.conversation.draft import Turn
+from services.conversation.hub import Followed, Hub
+
+HEARTBEAT_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Watch:
+    """One reader of one reply. It holds an offset, not text, so a slow reader costs no memory."""
+
+    watch_id: str
+    followed: Followed
+    offset: int
+    queue_position: int | None = None
+
+    def events(self) -> list[pb.WatchEvent]:
+        """What happened since the last call. Raises DomainError where the watch cannot go on."""
+        found = self._position()
+        text, ended = self.followed.text, self.followed.ended
+        if self.followed.failure:
+            raise self.followed.failure
+        if self.offset < len(text):
+            if text[self.offset] & 0xC0 == 0x80:  # in the middle of a character
+                raise invalid_cursor()
+            delta = text[self.offset :].decode()
+            self.offset = len(text)
+            found.append(self._event(delta=pb.ReplyDelta(text=delta)))
+        if ended:
+            if self.offset > len(text):
+                raise invalid_cursor()
+            found.append(self._event(ended=pb.ReplyEnded(message=ended)))
+        return found
+
+    def _position(self) -> list[pb.WatchEvent]:
+        position = self.followed.queue_position
+        if position == self.queue_position:
+            return []
+        self.queue_position = position
+        return [self._event(heartbeat=pb.ReplyHeartbeat(queue_position=position))]
+
+    def _event(
+        self,
+        delta: pb.ReplyDelta | None = None,
+        ended: pb.ReplyEnded | None = None,
+        heartbeat: pb.ReplyHeartbeat | None = None,
+    ) -> pb.WatchEvent:
+        cursor = seal(self.followed.turn.reply_id, self.offset)
+        return pb.WatchEvent(watch_id=self.watch_id, cursor=cursor, delta=delta, ended=ended, heartbeat=heartbeat)
+
+
+class Watches:
+    """The watches of one stream. Use as a context manager; leaving it ends them all."""
+
+    def __init__(self, hub: Hub, config: Config) -> None:
+        self._hub, self._config = hub, config
+        self._watches: dict[str, tuple[Watch, ExitStack]] = {}
+        self._failures: list[pb.WatchEvent] = []
+        self._dirty: set[str] = set()
+        self._news = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for watch_id in tuple(self._watches):
+            self.stop(watch_id)
+
+    def start(self, watch_id: str, turn: Turn, offset: int) -> None:
+        if watch_id in self._watches or len(self._watches) >= self._config.max_watches:
+            self.fail(watch_id, DomainError(Reason.LIMIT_EXCEEDED, "The stream cannot take this watch."))
+            return
+        following = ExitStack()
+        followed = following.enter_context(self._hub.follow(turn, lambda: self._wake(watch_id)))
+        self._watches[watch_id] = (Watch(watch_id, followed, offset), following)
+        self._wake(watch_id)
+
+    def stop(self, watch_id: str) -> None:
+        _, following = self._watches.pop(watch_id, (None, ExitStack()))
+        following.close()
+
+    def fail(self, watch_id: str, error: DomainError) -> None:
+        """Ends a watch, or refuses it before it began."""
+        self._failures.append(pb.WatchEvent(watch_id=watch_id, failure=to_status(error)))
+        self._news.set()
+
+    async def responses(self) -> AsyncIterator[list[pb.WatchEvent]]:
+        """What gathered, at most once a tick; empty when nothing did for half a second."""
+        while True:
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._news.wait()
+            except TimeoutError:
+                yield []
+                continue
+            self._news.clear()  # before collecting: what comes later sets it again
+            started = time.monotonic()
+            events = self._collect()
+            if events:
+                yield events
+            await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
+
+    def _wake(self, watch_id: str) -> None:
+        self._dirty.add(watch_id)
+        self._news.set()
+
+    def _collect(self) -> list[pb.WatchEvent]:
+        dirty, self._dirty = self._dirty, set()
+        events: list[pb.WatchEvent] = []
+        for watch_id in dirty & self._watches.keys():
+            try:
+                found = self._watches[watch_id][0].events()
+            except DomainError as error:
+                found = [pb.WatchEvent(watch_id=watch_id, failure=to_status(error))]
+            events += found
+            if found and (found[-1].HasField("ended") or found[-1].HasField("failure")):
+                self.stop(watch_id)
+        failures, self._failures = self._failures, []
+        return events + failures
