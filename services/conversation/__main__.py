@@ -49,12 +49,7 @@ async def main() -> None:
             {descriptor: lambda server: add_ConversationServiceServicer_to_server(service, server)},
             checks={"journal": journal.check, "inference": router.check},
         )
-        work = asyncio.gather(writer.run(), hub.run(), runner.run())
-        opened.callback(work.cancel)
-        await _first(serve(NAME, config, server), work)
-
-
-async def _first(serving, work) -> None: ...
+        await serve(NAME, config, server, writer.run(), hub.run(), runner.run())
 
 
 if __name__ == "__main__":

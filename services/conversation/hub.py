@@ -142,7 +142,7 @@ class Hub:
                     tasks.create_task(self._look_into_history(followed, queue=not reading.known and not reading.ended))
 
     async def _look_into_history(self, followed: Followed, *, queue: bool) -> None:
-        """Ends the reply if it has a result. One that the journal lost is written again: it is a function of its row."""
+        """Ends the reply if it has a result; queues it again if the journal lost it (it is a function of its row)."""
         turn = followed.turn
         try:
             with acting_for(turn.owner):

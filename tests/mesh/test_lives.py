@@ -1,0 +1,63 @@
+"""What dies and comes back: the mesh's data, and each process in the middle of an answer."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.mesh.conftest import FAKE
+from tests.mesh.person import Person, Read
+from tests.mesh.running import mesh
+
+
+async def test_a_restart_keeps_every_conversation(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    async with mesh(folder, environment=FAKE) as running:
+        ann = Person(running.url, running.api_key)
+        conversation_id = await ann.new_conversation(displayName="kept")
+        reply = (await ann.send(conversation_id, "words=30 remember"))["reply"]
+        read = await ann.read(conversation_id, reply["id"])
+        unfinished = (await ann.send(conversation_id, "words=300 and then"))["reply"]
+        partly = Read()
+        async for _ in ann.events(conversation_id, unfinished["id"], partly):
+            if len(partly.text) > 50:
+                break
+        await ann.close()
+    async with mesh(folder, environment=FAKE) as running:
+        ann = Person(running.url, running.api_key)
+        [kept] = (await ann.query("{ conversations { nodes { id displayName } } }"))["conversations"]["nodes"]
+        assert kept == {"id": conversation_id, "displayName": "kept"}
+        assert (await ann.messages(conversation_id, reply["id"]))[-1]["text"] == read.text
+        whole = await ann.read(conversation_id, unfinished["id"])
+        assert whole.ended is not None
+        assert whole.ended["status"] == "COMPLETED"
+        assert whole.text.startswith(partly.text)
+        assert (await ann.read(conversation_id, unfinished["id"], partly)).text == whole.text
+        await ann.close()
+
+
+@pytest.mark.parametrize("service", ["conversation", "inference", "edge", "valkey", "history", "metadata", "auth"])
+async def test_an_answer_survives_the_death_of(service: str, tmp_path: Path) -> None:
+    replicas = "conversation=2,inference=2,edge=2"
+    async with mesh(tmp_path / "data", "--replicas", replicas, environment=FAKE) as running:
+        ann = Person(running.url, running.api_key)
+        conversation_id = await ann.new_conversation()
+        first = (await ann.send(conversation_id, "words=200 go on", parameters={"seed": 7}))["reply"]
+        unbroken = await ann.read(conversation_id, first["id"])
+        parent = {"parentId": None}
+        other = await ann.new_conversation()
+        reply = (await ann.send(other, "words=200 go on", parameters={"seed": 7}, **parent))["reply"]
+        read = Read()
+        async for _ in ann.events(other, reply["id"], read):
+            if len(read.text) > 100:
+                break
+        for pid in running.processes(service):
+            os.kill(pid, signal.SIGKILL)
+        while read.ended is None:
+            try:
+                await ann.read(other, reply["id"], read)
+            except OSError:  # the edge is being started again
+                continue
+        assert read.text == read.ended["text"] == unbroken.text
+        await ann.close()
