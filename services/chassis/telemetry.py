@@ -68,6 +68,8 @@ def start_logging(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Its debug lines hold statements with their values.
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 
 def log(logger: logging.Logger, level: int, message: str, **fields: object) -> None:

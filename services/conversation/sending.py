@@ -34,13 +34,16 @@ class Sender:
         # The conversation is read before the message: a repeated call then finds either what the first one found, or
         # the message that the first one wrote.
         conversation = await self.peers.metadata.conversation(request.conversation_id)
-        question = await self.peers.history.find(request.conversation_id, request.message_id)
+        question, reply = await self._find(request.conversation_id, request.message_id, request.reply_id)
         if question is None:
+            if reply:
+                raise asking.conflict(request.reply_id)
             parent_id = await asking.parent_of(request, conversation.current_leaf_id, self.peers.history)
             question = asking.user_row(request, parent_id)
         else:
             asking.require_same_message(request, question)
-            if reply := await self._stored(question, request.reply_id, request.model, request.parameters):
+            if reply:
+                await self._require_same(reply, question, request.model, request.parameters)
                 return pb.SendMessageResponse(user_message=question, reply=reply)
         asked = await self._ask(conversation, question, request.reply_id, request.model, request.parameters)
         try:
@@ -57,26 +60,27 @@ class Sender:
         earlier = await self.peers.history.find(request.conversation_id, request.message_id)
         if earlier is None or not earlier.HasField("request"):
             raise not_found("reply")
-        question = await self.peers.history.find(request.conversation_id, earlier.parent_id)
+        question, reply = await self._find(request.conversation_id, earlier.parent_id, request.reply_id)
         if question is None:
             raise not_found("message")
         model = request.model or earlier.request.model
         given = asking.changed_parameters(earlier.request.parameters, request.parameters)
-        if reply := await self._stored(question, request.reply_id, model, given):
+        if reply:
+            await self._require_same(reply, question, model, given)
             return reply
         asked = await self._ask(conversation, question, request.reply_id, model, given)
         return await self._create(question, request.reply_id, asked)
 
-    async def _stored(
-        self, question: history_pb.Message, reply_id: str, model: str, given: gen.GenerationParameters
-    ) -> history_pb.Message | None:
-        """The reply of an earlier call with these ids, queued again if the journal lost it."""
-        reply = await self.peers.history.find(question.conversation_id, reply_id)
-        if reply:
-            asking.require_same_reply(reply, question, model, given)
-            if not reply.HasField("result"):
-                await self._queue(reply)
-        return reply
+    async def _find(self, conversation_id: str, *message_ids: str) -> list[history_pb.Message | None]:
+        return await asyncio.gather(*(self.peers.history.find(conversation_id, each) for each in message_ids))
+
+    async def _require_same(
+        self, reply: history_pb.Message, question: history_pb.Message, model: str, given: gen.GenerationParameters
+    ) -> None:
+        """Makes sure that a stored reply is what this call asks for; it is queued again in case the journal lost it."""
+        asking.require_same_reply(reply, question, model, given)
+        if not reply.HasField("result"):
+            await self._queue(reply)
 
     async def _ask(
         self,

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,11 +89,21 @@ class Person:
         """Reads a reply to its end, on from what was read before; a lost socket is opened again at the cursor."""
         read = read or Read()
         while read.ended is None:
-            async for _ in self.events(conversation_id, message_id, read):
-                pass
+            async with aclosing(self.events(conversation_id, message_id, read)) as events:
+                async for _ in events:
+                    pass
         return read
 
-    async def events(self, conversation_id: str, message_id: str, read: Read) -> AsyncIterator[dict[str, Any]]:
+    async def read_some(self, conversation_id: str, message_id: str, characters: int) -> Read:
+        """Reads until so many characters came, and then cuts the socket."""
+        read = Read()
+        async with aclosing(self.events(conversation_id, message_id, read)) as events:
+            async for _ in events:
+                if len(read.text) >= characters:
+                    break
+        return read
+
+    async def events(self, conversation_id: str, message_id: str, read: Read) -> AsyncGenerator[dict[str, Any]]:
         """The events of one subscription, taken down in `read`; ends with it, or when the socket breaks."""
         async with self.socket() as socket:
             variables = {"conversationId": conversation_id, "messageId": message_id, "after": read.cursor}

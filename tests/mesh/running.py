@@ -57,7 +57,7 @@ async def mesh(folder: Path, *arguments: str, environment: Mapping[str, str] | N
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        await _ready(url, folder / "api-key", launcher)
+        await _started(url, folder / "api-key", launcher)
         yield Running(url, (folder / "api-key").read_text().strip(), folder, launcher.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -71,11 +71,26 @@ async def mesh(folder: Path, *arguments: str, environment: Mapping[str, str] | N
             raise
 
 
-async def _ready(url: str, key: Path, launcher: asyncio.subprocess.Process) -> None:
+async def until_ready(url: str) -> None:
     async with httpx.AsyncClient() as client, asyncio.timeout(READY_SECONDS):
         while True:
-            assert launcher.returncode is None, "the mesh ended at its start"
             with contextlib.suppress(httpx.HTTPError):
-                if (await client.get(f"{url}/readyz")).status_code == 200 and key.exists():
+                if (await client.get(f"{url}/readyz")).status_code == 200:
                     return
             await asyncio.sleep(0.1)
+
+
+async def _started(url: str, key: Path, launcher: asyncio.subprocess.Process) -> None:
+    """Returns when the mesh is ready and has made its account; raises if it ends instead."""
+    ended = asyncio.create_task(launcher.wait())
+    ready = asyncio.create_task(until_ready(url))
+    try:
+        await asyncio.wait((ended, ready), return_when=asyncio.FIRST_COMPLETED)
+        assert launcher.returncode is None, "the mesh ended at its start"
+        await ready
+        async with asyncio.timeout(READY_SECONDS):
+            while not key.exists():
+                await asyncio.sleep(0.05)
+    finally:
+        ended.cancel()
+        ready.cancel()

@@ -9,7 +9,7 @@ from parley.inference.v1 import inference_service_pb2 as pb
 from parley.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from services.chassis.ids import new_id
 from services.chassis.tokens import Tokens
-from tests.mesh.person import REGENERATE, Person, Read, RefusedError
+from tests.mesh.person import REGENERATE, Person, RefusedError
 from tests.mesh.running import Running
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -26,15 +26,6 @@ async def engines_busy(running: Running) -> int:
             load = await InferenceServiceStub(channel).GetLoad(pb.GetLoadRequest(), metadata=metadata, timeout=5)
             busy += load.running + load.waiting
     return busy
-
-
-async def read_some(person: Person, conversation_id: str, message_id: str, characters: int) -> Read:
-    """Reads until so many characters came, and then cuts the socket."""
-    read = Read()
-    async for _ in person.events(conversation_id, message_id, read):
-        if len(read.text) >= characters:
-            break
-    return read
 
 
 async def test_an_answer_streams_and_is_stored(ann: Person) -> None:
@@ -54,8 +45,8 @@ async def test_an_answer_streams_and_is_stored(ann: Person) -> None:
 async def test_a_cut_socket_resumes_at_its_cursor_byte_for_byte(ann: Person) -> None:
     conversation_id = await ann.new_conversation()
     reply_id = (await ann.send(conversation_id, "words=120 tell me"))["reply"]["id"]
-    read = await read_some(ann, conversation_id, reply_id, 60)
-    again = await read_some(ann, conversation_id, reply_id, 120)
+    read = await ann.read_some(conversation_id, reply_id, 60)
+    again = await ann.read_some(conversation_id, reply_id, 120)
     assert read.ended is None
     read = await ann.read(conversation_id, reply_id, read)
     again = await ann.read(conversation_id, reply_id, again)
@@ -95,7 +86,7 @@ async def test_two_tabs_that_send_at_once_make_two_branches(ann: Person) -> None
 async def test_cancelling_in_the_middle_keeps_the_text_and_frees_the_slot(running: Running, ann: Person) -> None:
     conversation_id = await ann.new_conversation()
     reply = (await ann.send(conversation_id, "words=900 go on"))["reply"]
-    read = await read_some(ann, conversation_id, reply["id"], 40)
+    read = await ann.read_some(conversation_id, reply["id"], 40)
     cancelled = await ann.cancel(reply, conversation_id)
     assert (cancelled["status"], cancelled["finishReason"]) == ("CANCELLED", "CANCELLED")
     assert await engines_busy(running) == 0
@@ -139,15 +130,14 @@ async def test_a_conversation_is_named_after_its_first_reply(ann: Person) -> Non
 async def test_a_deleted_conversation_is_gone_and_its_reply_stops(running: Running, ann: Person) -> None:
     conversation_id = await ann.new_conversation()
     reply = (await ann.send(conversation_id, "words=900 go on"))["reply"]
-    await read_some(ann, conversation_id, reply["id"], 20)
+    await ann.read_some(conversation_id, reply["id"], 20)
     delete = "mutation ($id: ID!) { deleteConversation(id: $id) }"
     for _ in range(2):
         await ann.query(delete, id=conversation_id)
-    query = "query ($id: ID!) { conversation(id: $id) { id } }"
-    assert (await ann.query(query, id=conversation_id))["conversation"] is None
-    with pytest.raises(RefusedError) as refused:
-        await ann.read(conversation_id, reply["id"])
-    assert refused.value.code == "NOT_FOUND"
+    for call in (ann.messages(conversation_id), ann.read(conversation_id, reply["id"])):
+        with pytest.raises(RefusedError) as refused:
+            await call
+        assert refused.value.code == "NOT_FOUND"
     async with asyncio.timeout(10):
         while await engines_busy(running):
             await asyncio.sleep(0.05)

@@ -5,10 +5,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import WebSocketException
 
 from tests.mesh.conftest import FAKE
-from tests.mesh.person import Person, Read
-from tests.mesh.running import mesh
+from tests.mesh.person import Person
+from tests.mesh.running import mesh, until_ready
 
 
 async def test_a_restart_keeps_every_conversation(tmp_path: Path) -> None:
@@ -19,10 +20,7 @@ async def test_a_restart_keeps_every_conversation(tmp_path: Path) -> None:
         reply = (await ann.send(conversation_id, "words=30 remember"))["reply"]
         read = await ann.read(conversation_id, reply["id"])
         unfinished = (await ann.send(conversation_id, "words=300 and then"))["reply"]
-        partly = Read()
-        async for _ in ann.events(conversation_id, unfinished["id"], partly):
-            if len(partly.text) > 50:
-                break
+        partly = await ann.read_some(conversation_id, unfinished["id"], 50)
         await ann.close()
     async with mesh(folder, environment=FAKE) as running:
         ann = Person(running.url, running.api_key)
@@ -43,21 +41,17 @@ async def test_an_answer_survives_the_death_of(service: str, tmp_path: Path) -> 
     async with mesh(tmp_path / "data", "--replicas", replicas, environment=FAKE) as running:
         ann = Person(running.url, running.api_key)
         conversation_id = await ann.new_conversation()
-        first = (await ann.send(conversation_id, "words=200 go on", parameters={"seed": 7}))["reply"]
+        first = (await ann.send(conversation_id, "words=80 go on", parameters={"seed": 7}))["reply"]
         unbroken = await ann.read(conversation_id, first["id"])
-        parent = {"parentId": None}
         other = await ann.new_conversation()
-        reply = (await ann.send(other, "words=200 go on", parameters={"seed": 7}, **parent))["reply"]
-        read = Read()
-        async for _ in ann.events(other, reply["id"], read):
-            if len(read.text) > 100:
-                break
+        reply = (await ann.send(other, "words=80 go on", parameters={"seed": 7}))["reply"]
+        read = await ann.read_some(other, reply["id"], 60)
         for pid in running.processes(service):
             os.kill(pid, signal.SIGKILL)
         while read.ended is None:
             try:
                 await ann.read(other, reply["id"], read)
-            except OSError:  # the edge is being started again
-                continue
+            except (OSError, WebSocketException):  # the edge died; it is started again
+                await until_ready(running.url)
         assert read.text == read.ended["text"] == unbroken.text
         await ann.close()

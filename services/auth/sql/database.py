@@ -1,0 +1,172 @@
+"""A SQL database: acknowledged means on disk, writes come one after another, and whoever is cancelled harms nobody."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection, Executable, Row, Table, event, exc, text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from services.auth.sql.tables import SCHEMA_VERSION, metadata
+from services.chassis.errors import DomainError, Reason
+from services.chassis.sqlite import BUSY_MILLISECONDS, SchemaTooNewError
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
+
+WAIT_SECONDS = 5.0
+"""How long a statement waits for its turn."""
+
+_PREFIX = "sqlite:///"
+_POOL = {"max_overflow": 0, "pool_timeout": WAIT_SECONDS, "hide_parameters": True}
+
+
+class Database:
+    """One SQLite file. Several processes may use it."""
+
+    def __init__(self, url: str, connections: int) -> None:
+        """`url` is sqlite:///relative/path or sqlite:////absolute/path; up to `connections` read at once."""
+        if not url.startswith(_PREFIX):
+            raise ValueError("the store's URL starts with sqlite:///")
+        self._path = Path(url.removeprefix(_PREFIX))
+        # SQLite has one writer: those of this process take turns, those of others wait for the file.
+        self._writer, self._writing = _writer(self._path), asyncio.Semaphore(1)
+        self._reader, self._reading = _reader(self._path, connections), asyncio.Semaphore(connections)
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.touch(mode=0o600)
+        async with AsyncExitStack() as opened:
+            opened.push_async_callback(self._close)
+            await self.transaction(self._migrate)
+            opened.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def rows(self, query: Executable) -> Sequence[Row[Any]]:
+        """What a query finds in one view of what is committed. Raises DomainError UNAVAILABLE."""
+
+        async def read() -> Sequence[Row[Any]]:
+            async with self._reader.connect() as connection:
+                return (await connection.execute(query)).all()
+
+        return await self._in_turn(self._reading, read)
+
+    async def row(self, query: Executable) -> Row[Any] | None:
+        """The one row that a query finds, or none. Raises DomainError UNAVAILABLE."""
+        rows = await self.rows(query)
+        return rows[0] if rows else None
+
+    async def write(self, statement: Executable) -> int:
+        """Runs a statement, durably, and returns how many rows it changed. Raises DomainError UNAVAILABLE."""
+
+        async def change(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement)).rowcount
+
+        return await self.transaction(change)
+
+    async def transaction(self, work: Work[T]) -> T:
+        """Statements that count together or not at all. Raises DomainError UNAVAILABLE.
+
+        Nobody else writes between the first of them and the last.
+        """
+
+        async def run() -> T:
+            async with self._writer.begin() as connection:
+                return await work(connection)
+
+        return await self._in_turn(self._writing, run)
+
+    def insert(self, table: Table) -> sqlite.Insert:
+        """An INSERT that can say ON CONFLICT: SQLAlchemy has it for each dialect, but not for all of them."""
+        return sqlite.insert(table)
+
+    async def check(self) -> None:
+        """Raises DomainError UNAVAILABLE if the file cannot be read."""
+        await self.rows(text("SELECT 1"))
+
+    async def _in_turn(self, turns: asyncio.Semaphore, run: Callable[[], Awaitable[T]]) -> T:
+        with _as_unavailable():
+            async with asyncio.timeout(WAIT_SECONDS):
+                await turns.acquire()
+            # What has begun is finished, and has its turn until then, also when who asked for it is gone: a driver
+            # that is cancelled in the middle of a statement loses its connection.
+            task = asyncio.ensure_future(run())
+            self._running.add(task)
+            task.add_done_callback(lambda task: self._end(task, turns))
+            return await asyncio.shield(task)
+
+    def _end(self, task: asyncio.Task[Any], turns: asyncio.Semaphore) -> None:
+        turns.release()
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # is seen, also when nobody waits for it any more
+
+    async def _close(self) -> None:
+        if self._running:
+            await asyncio.wait(self._running)
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+    async def _migrate(self, connection: AsyncConnection) -> None:
+        version = await connection.scalar(text("PRAGMA user_version"))
+        if version > SCHEMA_VERSION:
+            raise SchemaTooNewError(f"{self._path} has schema {version}; this release knows {SCHEMA_VERSION}")
+        if version < SCHEMA_VERSION:
+            await connection.run_sync(metadata.create_all, checkfirst=False)
+            await connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+
+
+def _writer(path: Path) -> AsyncEngine:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=1, **_POOL)
+    _prepare(engine)
+
+    # Python's driver would begin where it guesses that it should; here every transaction is begun by name.
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _reader(path: Path, connections: int) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        pool_size=connections,
+        # A single query needs no transaction, and each would be five more turns of the driver's thread.
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        pool_reset_on_return=None,
+        **_POOL,
+    )
+    _prepare(engine, "query_only = ON")
+    return engine
+
+
+def _prepare(engine: AsyncEngine, *more: str) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (f"busy_timeout = {BUSY_MILLISECONDS}", "journal_mode = WAL", "synchronous = FULL", *more):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except exc.IntegrityError:
+        raise  # the store's own business
+    except (exc.DBAPIError, exc.TimeoutError, TimeoutError) as error:
+        raise DomainError(Reason.UNAVAILABLE, "The store is not available.", retry_after=1) from error

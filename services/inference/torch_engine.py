@@ -1,0 +1,165 @@
+"""The engine that runs a model: its thread computes steps, the event loop speaks with everybody."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from queue import SimpleQueue
+
+from services.chassis.errors import DomainError, Reason
+from services.inference.engine import (
+    Cancel,
+    ChatMessage,
+    End,
+    Failed,
+    Load,
+    Model,
+    Request,
+    Sink,
+    TokenCount,
+    engine_failed,
+    model_not_found,
+    overloaded,
+)
+from services.inference.generation import Generation, Tokenizer, prepare
+from services.inference.scheduler import Scheduler
+from services.inference.worker import Events, Forward, Inbox, Start, Stop, Worker
+
+JOIN_SECONDS = 5.0
+"""How long a stop waits for the step that runs. A model that is still loading is not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that can run."""
+
+    model: Forward
+    tokenizer: Tokenizer
+    context_length: int
+    template_tokens_per_message: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    slots: int
+    """Generations in the batch."""
+    waiting: int
+    """Generations that wait; more are refused."""
+    cache_tokens: int
+    """What the key-value cache holds; at least the model's context."""
+    prefill_tokens: int
+    """Tokens of prompts in one step."""
+
+
+class TorchEngine:
+    """An `Engine` of one model."""
+
+    def __init__(self, model_id: str, load: Callable[[], Loaded], bounds: Bounds) -> None:
+        """`load` runs in the engine's thread; it raises ModelUnusableError."""
+        self._model_id, self._load_model, self._bounds = model_id, load, bounds
+        self._loaded: Loaded | None = None
+        self._ready = asyncio.Event()
+        self._inbox: Inbox = SimpleQueue()
+        self._alive: set[Generation] = set()
+        self._load = _idle(bounds)
+
+    async def run(self) -> None:
+        ended: Future[None] = Future()
+        # A daemon, so that a process can end while its model is still loading.
+        thread = threading.Thread(target=self._work, args=(asyncio.get_running_loop(), ended), daemon=True)
+        thread.start()
+        try:
+            await asyncio.wrap_future(ended)
+        finally:
+            self._inbox.put(None)
+            if self._ready.is_set():
+                await asyncio.to_thread(thread.join, JOIN_SECONDS)
+            self._ready.clear()
+            failed = Failed(engine_failed("The engine stopped."))
+            self._take([(generation, failed) for generation in self._alive], _idle(self._bounds))
+
+    async def wait_ready(self) -> None:
+        await self._ready.wait()
+
+    async def check(self) -> None:
+        if not self._ready.is_set():
+            raise DomainError(Reason.UNAVAILABLE, "The model is not loaded.")
+
+    def models(self) -> Sequence[Model]:
+        name = self._model_id.rpartition("/")[2]
+        length, share = (
+            (self._loaded.context_length, self._loaded.template_tokens_per_message) if self._loaded else (0, 0)
+        )
+        return [Model(self._model_id, name, length, share, self._ready.is_set())]
+
+    def load(self) -> Load:
+        return replace(self._load, waiting=len(self._alive) - self._load.running)
+
+    async def count(self, model: str, messages: Sequence[ChatMessage]) -> TokenCount:
+        loaded = self._require(model)
+        encoded = await asyncio.to_thread(loaded.tokenizer.encode, messages)
+        return TokenCount(len(encoded.tokens), encoded.message_tokens, loaded.context_length)
+
+    async def start(self, request: Request, sink: Sink) -> Cancel:
+        loaded = self._require(request.model)
+        self._require_place()
+        generation = await asyncio.to_thread(prepare, request, loaded.tokenizer, loaded.context_length, sink)
+        self._require(request.model)
+        self._require_place()
+        self._alive.add(generation)
+        if reason := generation.reply.finish_reason:
+            end = generation.end(reason)
+            asyncio.get_running_loop().call_soon(lambda: self._take([(generation, end)], self._load))
+        else:
+            self._inbox.put(Start(generation))
+        return partial(self._cancel, generation)
+
+    def _cancel(self, generation: Generation) -> None:
+        if generation in self._alive:
+            self._inbox.put(Stop(generation))
+
+    def _require(self, model: str) -> Loaded:
+        if model != self._model_id:
+            raise model_not_found(model)
+        if not self._loaded or not self._ready.is_set():
+            raise overloaded("The model is not loaded yet.", retry_after=1)
+        return self._loaded
+
+    def _require_place(self) -> None:
+        if len(self._alive) >= self._bounds.slots + self._bounds.waiting:
+            raise overloaded("All places in the queue are taken.", retry_after=1)
+
+    def _work(self, loop: asyncio.AbstractEventLoop, ended: "Future[None]") -> None:
+        """The thread: loads the model and computes until it is told to end."""
+        ended.set_running_or_notify_cancel()
+
+        def deliver(events: Events, load: Load) -> None:
+            loop.call_soon_threadsafe(self._take, events, load)
+
+        try:
+            loaded = self._load_model()
+            bounds = self._bounds
+            scheduler = Scheduler(bounds.slots, bounds.cache_tokens, bounds.prefill_tokens)
+            loop.call_soon_threadsafe(self._open, loaded)
+            Worker(loaded.model, scheduler, self._inbox, deliver).run()
+        except BaseException as error:  # noqa: BLE001 - `run` raises it
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    def _open(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._ready.set()
+
+    def _take(self, events: Events, load: Load) -> None:
+        """Passes on what a step brought, and how busy the engine is since."""
+        self._load = load
+        self._alive -= {generation for generation, event in events if isinstance(event, End | Failed)}
+        for generation, event in events:
+            generation.sink(event)
+
+
+def _idle(bounds: Bounds) -> Load:
+    return Load(0, 0, bounds.slots, 0, bounds.cache_tokens)

@@ -1,0 +1,1 @@
+"""The whole mesh on this machine: every service its own process, embedded stores, one log."""

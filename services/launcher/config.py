@@ -1,0 +1,26 @@
+"""What `python -m services` can be told; services read the rest of the environment themselves."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from services.chassis.config import Settings
+
+
+class LauncherSettings(Settings):
+    """Of the whole mesh on this machine."""
+
+    data: Path = Path(".parley")
+    """Databases, logs, secrets: everything that the mesh keeps."""
+    host: str = "127.0.0.1"
+    """Where the edge listens."""
+    port: int = Field(8080, ge=1, le=65535)
+    admin_email: str = "admin@localhost"
+    """Of the account that the first start creates."""
+    drain_seconds: float = Field(0, ge=0, le=600)
+    grace_seconds: float = Field(10, ge=0, le=600)
+    """As the services read them; the launcher waits a little longer than both before it kills."""
+
+    @property
+    def stop_seconds(self) -> float:
+        return self.drain_seconds + self.grace_seconds + 3

@@ -1,0 +1,12 @@
+"""What can be turned in metadata."""
+
+from pydantic import Field
+
+from services.chassis.config import PeerSettings, ServiceSettings
+
+
+class Config(ServiceSettings, PeerSettings):
+    store_url: str
+    """sqlite:///path of the file."""
+    update_attempts: int = Field(50, ge=1)
+    """How often an update without an etag is tried again because others wrote meanwhile."""

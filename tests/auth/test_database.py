@@ -1,0 +1,150 @@
+"""The database under auth: cancelled, shared, locked, killed and too new."""
+
+import asyncio
+import random
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.auth.sql.accounts import SqlAccounts
+from services.auth.sql.database import Database
+from services.auth.sql.store import sql_store
+from services.auth.sql.tables import periods
+from services.chassis.errors import DomainError, Reason
+from services.chassis.sqlite import SchemaTooNewError
+from tests.auth.contract_accounts import new_account
+
+
+async def test_a_cancelled_transaction_leaves_nothing_behind_and_harms_no_other(store_url: str) -> None:
+    async with Database(store_url, connections=2) as database:
+
+        async def write(n: int) -> None:
+            async def work(connection: AsyncConnection) -> None:
+                row = {"tenant_id": "t", "account_id": "a", "period": str(n), "used_tokens": n}
+                await connection.execute(insert(periods).values(row))
+                await connection.execute(update(periods).where(periods.c.period == str(n)).values(used_tokens=n + 1))
+
+            await database.transaction(work)
+
+        writes = [asyncio.create_task(write(n)) for n in range(80)]
+        reads = [asyncio.create_task(database.rows(select(periods))) for _ in range(40)]
+        tasks: list[asyncio.Task[Any]] = [*writes, *reads]
+        for victim in random.sample(tasks, 40):
+            await asyncio.wait(random.sample(writes, 3), return_when=asyncio.FIRST_COMPLETED)
+            victim.cancel()
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        await asyncio.gather(*reads, return_exceptions=True)
+        acknowledged = {str(n) for n, result in enumerate(results) if result is None}
+        rows = await database.rows(select(periods))
+    assert {row.period for row in rows} >= acknowledged
+    assert all(row.used_tokens == int(row.period) + 1 for row in rows)
+
+
+async def test_a_failed_transaction_leaves_nothing_behind(store_url: str) -> None:
+    async with Database(store_url, connections=1) as database:
+
+        async def fail(connection: AsyncConnection) -> None:
+            await connection.execute(insert(periods).values(tenant_id="t", account_id="a", period="1", used_tokens=1))
+            raise ZeroDivisionError
+
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await database.transaction(fail)
+        assert await database.rows(select(periods)) == []
+
+
+async def test_what_has_begun_is_finished_before_the_file_is_closed(store_url: str) -> None:
+    begun = asyncio.Event()
+
+    async def work(connection: AsyncConnection) -> None:
+        begun.set()
+        await connection.execute(insert(periods).values(tenant_id="t", account_id="a", period="1", used_tokens=1))
+
+    async with Database(store_url, connections=1) as database:
+        task = asyncio.create_task(database.transaction(work))
+        await begun.wait()
+        task.cancel()
+    async with Database(store_url, connections=1) as database:
+        assert len(await database.rows(select(periods))) == 1
+    assert task.cancelled()
+
+
+async def test_a_file_is_created_once_by_those_who_open_it_at_once(store_url: str, tmp_path: Path) -> None:
+    databases = [Database(store_url, connections=1) for _ in range(4)]
+    await asyncio.gather(*(database.__aenter__() for database in databases))
+    accounts = [new_account() for _ in range(20)]
+    await asyncio.gather(*(SqlAccounts(databases[n % 4]).create(each, "hash") for n, each in enumerate(accounts)))
+    for each in accounts:
+        assert await SqlAccounts(databases[0]).get(each.owner) == each
+    for database in databases:
+        await database.__aexit__(None, None, None)
+    assert (tmp_path / "auth.sqlite").stat().st_mode & 0o077 == 0
+
+
+async def test_a_later_schema_is_refused(store_url: str, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "auth.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(SchemaTooNewError, match="99"):
+        async with Database(store_url, connections=1):
+            pass
+
+
+async def test_a_locked_file_is_unavailable_and_then_works_again(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.auth.sql.database.BUSY_MILLISECONDS", 1)
+    async with Database(store_url, connections=1) as database:
+        store, account = sql_store(database), new_account()
+        other = sqlite3.connect(tmp_path / "auth.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DomainError) as refused:
+            await store.accounts.create(account, "hash")
+        assert refused.value.reason is Reason.UNAVAILABLE
+        assert await store.accounts.get(account.owner) is None  # readers do not wait for a writer
+        await store.probe.check()
+        other.execute("ROLLBACK")
+        other.close()
+        assert await store.accounts.create(account, "hash")
+
+
+async def test_another_kind_of_url_is_refused() -> None:
+    with pytest.raises(ValueError, match="sqlite:///"):
+        Database("postgresql://localhost/auth", connections=1)
+
+
+WRITER = """
+import asyncio, sys
+from services.auth.sql.accounts import SqlAccounts
+from services.auth.sql.database import Database
+from tests.auth.contract_accounts import new_account
+
+async def main():
+    async with Database(sys.argv[1], connections=1) as database:
+        while True:
+            account = new_account()
+            assert await SqlAccounts(database).create(account, "hash")
+            print(account.email, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_acknowledged_survives_sigkill(store_url: str) -> None:
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WRITER, store_url, stdout=asyncio.subprocess.PIPE
+    )
+    assert writer.stdout is not None
+    acknowledged = [(await writer.stdout.readline()).decode().strip() for _ in range(30)]
+    writer.send_signal(signal.SIGKILL)
+    acknowledged += [line.decode().strip() async for line in writer.stdout if line.endswith(b"\n")]
+    await writer.wait()
+    async with Database(store_url, connections=1) as database:
+        for email in acknowledged:
+            assert await SqlAccounts(database).credential(email)

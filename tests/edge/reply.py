@@ -1,0 +1,25 @@
+"""A reply that a test writes and watches."""
+
+from tests.edge.asking import new_conversation, send
+from tests.edge.journal import Journal
+from tests.edge.running import Edge
+from tests.edge.socket import Socket
+from tests.edge.state import Person
+
+WORDS = [f"word {n} \N{WAVING HAND SIGN} " for n in range(40)]
+TEXT = "".join(WORDS)
+
+
+class Reply:
+    def __init__(self, conversation_id: str, message_id: str, journal: Journal) -> None:
+        self.conversation_id, self.message_id, self.journal = conversation_id, message_id, journal
+
+    async def watch(self, socket: Socket, operation_id: str = "1", after: str | None = None) -> None:
+        await socket.watch(operation_id, self.conversation_id, self.message_id, after)
+
+
+async def new_reply(edge: Edge, person: Person) -> Reply:
+    async with edge.client(person) as client:
+        conversation_id = await new_conversation(client)
+        message_id = await send(client, conversation_id)
+    return Reply(conversation_id, message_id, edge.mesh.state.journals[message_id])
