@@ -52,6 +52,7 @@ class Draft:
     written_tokens: int
     written_text: int
     queue_position: int | None = None
+    written_queue_position: int | None = None
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Somebody asked for the reply to stop."""
     lost: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,6 +61,16 @@ class Draft:
     @property
     def token_ids(self) -> list[int]:
         return [int.from_bytes(self.tokens[n : n + TOKEN_BYTES]) for n in range(0, len(self.tokens), TOKEN_BYTES)]
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the journal has all there is."""
+        lengths = (self.written_tokens, self.written_text) == (len(self.tokens), len(self.text))
+        return lengths and self.written_queue_position == self.queue_position
+
+    @property
+    def token_count(self) -> int:
+        return len(self.tokens) // TOKEN_BYTES
 
     def add(self, token_ids: Sequence[int], text: str) -> None:
         for token_id in token_ids:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from parley.history.v1.history_service_pb2 import Message
@@ -120,14 +120,18 @@ class Hub:
             started = time.monotonic()
             dirty, self._dirty = self._dirty, set()
             wanted = [each for each in self._followed.values() if each.turn.reply_id in dirty and not each.over]
-            async with asyncio.TaskGroup() as tasks:
-                for shard in self._journal.shards:
-                    batch = [each for each in wanted if self._journal.shard(each.turn.conversation_id) == shard]
-                    if batch:
-                        tasks.create_task(self._read_batch(batch))
-            await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
+            brought = await asyncio.gather(*map(self._read_batch, self._by_shard(wanted)))
+            if any(brought):
+                await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
 
-    async def _read_batch(self, batch: list[Followed]) -> None:
+    def _by_shard(self, wanted: list[Followed]) -> Iterable[list[Followed]]:
+        batches: dict[int, list[Followed]] = {}
+        for followed in wanted:
+            batches.setdefault(self._journal.shard(followed.turn.conversation_id), []).append(followed)
+        return batches.values()
+
+    async def _read_batch(self, batch: list[Followed]) -> bool:
+        """Reads on in replies of one shard. Returns whether there was more."""
         try:
             readings = await self._journal.read([(each.turn, len(each.text)) for each in batch])
         except DomainError:
@@ -140,6 +144,7 @@ class Hub:
                     followed.wake()
                 if reading.ended or not reading.known:
                     tasks.create_task(self._look_into_history(followed, queue=not reading.known and not reading.ended))
+        return any(reading.text for reading in readings)
 
     async def _look_into_history(self, followed: Followed, *, queue: bool) -> None:
         """Ends the reply if it has a result; queues it again if the journal lost it (it is a function of its row)."""

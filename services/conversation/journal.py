@@ -149,13 +149,13 @@ class Journal:
             tokens, text = bytes(draft.tokens[draft.written_tokens :]), bytes(draft.text[draft.written_text :])
             values += [draft.turn.reply_id, draft.epoch, draft.written_tokens, tokens]
             values += [draft.written_text, text, position]
-        ends = [(len(draft.tokens), len(draft.text)) for draft in drafts]
+        ends = [(len(draft.tokens), len(draft.text), draft.queue_position) for draft in drafts]
         with _as_unavailable():
             answers = await self._append(keys, values)
         outcomes = [Outcome(answer.decode()) for answer in answers]
         for draft, outcome, end in zip(drafts, outcomes, ends, strict=True):
             if outcome in (Outcome.OK, Outcome.CANCEL):
-                draft.written_tokens, draft.written_text = end
+                draft.written_tokens, draft.written_text, draft.written_queue_position = end
         return outcomes
 
     async def restore(self, draft: Draft) -> None:

@@ -107,7 +107,7 @@ class Story:
             if time.monotonic() > deadline:
                 raise failure
             await asyncio.sleep(failure.retry_after or RETRY_SECONDS)
-        usage = gen.TokenUsage(completion_tokens=len(draft.token_ids))
+        usage = gen.TokenUsage(completion_tokens=draft.token_count)
         return pb.GenerationEnd(finish_reason=gen.FINISH_REASON_CANCELLED, usage=usage)
 
     async def _follow(self, draft: Draft, generation: Generation) -> pb.GenerationEnd:
@@ -134,7 +134,7 @@ class Story:
             await self.peers.ledger.release(reply.message_id)
 
     async def _forget(self, draft: Draft) -> None:
-        usage = gen.TokenUsage(completion_tokens=len(draft.token_ids))
+        usage = gen.TokenUsage(completion_tokens=draft.token_count)
         if usage.completion_tokens:
             await self.peers.ledger.settle(draft.turn.reply_id, usage)
         else:
@@ -163,7 +163,7 @@ def _start(
 
 
 def _take(draft: Draft, delta: pb.GenerationDelta) -> None:
-    if (delta.token_offset, delta.text_offset) != (len(draft.token_ids), len(draft.text)):
+    if (delta.token_offset, delta.text_offset) != (draft.token_count, len(draft.text)):
         raise DomainError(Reason.ENGINE_FAILED, "The engine did not continue where the reply was.")
     draft.queue_position = None
     draft.add(delta.token_ids, delta.text)
@@ -175,7 +175,7 @@ def _result(draft: Draft, end: pb.GenerationEnd | None = None, failure: Reason |
             status=history_pb.MESSAGE_STATUS_FAILED,
             text=draft.text.decode(),
             finish_reason=gen.FINISH_REASON_ERROR,
-            usage=gen.TokenUsage(completion_tokens=len(draft.token_ids)),
+            usage=gen.TokenUsage(completion_tokens=draft.token_count),
             failure_reason=failure or "",
         )
     cancelled = end.finish_reason == gen.FINISH_REASON_CANCELLED

@@ -107,10 +107,9 @@ class Watches:
                 continue
             self._news.clear()  # before collecting: what comes later sets it again
             started = time.monotonic()
-            events = self._collect()
-            if events:
+            if events := self._collect():
                 yield events
-            await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
+                await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
 
     def _wake(self, watch_id: str) -> None:
         self._dirty.add(watch_id)

@@ -45,7 +45,7 @@ class Writer:
         """Returns once all of the draft is in the journal, or the turn is lost."""
         self.changed(draft)
         async with self._flushed:
-            await self._flushed.wait_for(lambda: draft.lost.is_set() or _is_written(draft))
+            await self._flushed.wait_for(lambda: draft.lost.is_set() or draft.is_written)
 
     def cancel(self, reply_ids: frozenset[str]) -> None:
         """Tells the drafts of these replies that somebody wants them to stop."""
@@ -71,12 +71,14 @@ class Writer:
             dirty.clear()  # before reading: what comes later sets it again
             started = time.monotonic()
             due = started - renewed >= self._config.renew_seconds
-            batch = [draft for draft in drafts if not draft.lost.is_set() and (due or not _is_written(draft))]
+            batch = [draft for draft in drafts if not draft.lost.is_set() and (due or not draft.is_written)]
             try:
+                brought = any(not draft.is_written for draft in batch)
                 if batch:
                     await self._append(shard, batch)
                 renewed = started if due else renewed
-                await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
+                if brought:
+                    await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
             except DomainError:
                 dirty.set()
                 await asyncio.sleep(RETRY_SECONDS)
@@ -98,7 +100,3 @@ class Writer:
 
     def _shard(self, draft: Draft) -> int:
         return self._journal.shard(draft.turn.conversation_id)
-
-
-def _is_written(draft: Draft) -> bool:
-    return draft.written_tokens == len(draft.tokens) and draft.written_text == len(draft.text)

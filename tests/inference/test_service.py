@@ -77,14 +77,12 @@ async def test_cancelling_the_call_frees_the_slot(inference: Served) -> None:
 
 
 async def test_one_that_waits_is_told_so(inference: Served) -> None:
-    calls = [
-        inference.stub.Generate(ask("words=9999", parameters=LONG), timeout=TIMEOUT, metadata=inference.account)
-        for _ in range(3)
-    ]
-    for call in calls[:2]:
-        await call.read()
-    queued = await calls[2].read()
-    assert isinstance(queued, pb.GenerateResponse)
+    calls = []
+    for _ in range(3):
+        request = ask("words=9999", parameters=LONG)
+        calls.append(inference.stub.Generate(request, timeout=TIMEOUT, metadata=inference.account))
+        queued = await calls[-1].read()
+        assert isinstance(queued, pb.GenerateResponse)
     assert queued.HasField("queued")
     assert queued.queued.queue_position == 0
     with pytest.raises(DomainError) as refused:
