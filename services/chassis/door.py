@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 
 from services.chassis import deadline
 from services.chassis.errors import DomainError, Reason, to_status
-from services.chassis.identity import KeySource, acting_for, verify_inner
+from services.chassis.identity import KeySource, Verifier, acting_for
 from services.chassis.telemetry import REQUEST_ID_KEY, TRACE_KEY, current_trace, log, start_trace
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Door(grpc.aio.ServerInterceptor):
 
     def __init__(self, audience: str, keys: KeySource, open_methods: frozenset[str] = frozenset()) -> None:
         """`open_methods` ("/package.Service/Method") need no caller."""
-        self._audience, self._keys, self._open = audience, keys, open_methods
+        self._verifier, self._open = Verifier(audience, keys), open_methods
 
     async def intercept_service(
         self,
@@ -78,7 +78,7 @@ class Door(grpc.aio.ServerInterceptor):
     async def _caller(self, method: str, metadata: dict[str, str]) -> contextlib.AbstractContextManager[None]:
         scheme, _, token = metadata.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            return acting_for(await verify_inner(token, self._audience, self._keys))
+            return acting_for(await self._verifier.caller(token))
         if method in self._open:
             return contextlib.nullcontext()
         raise DomainError(Reason.UNAUTHENTICATED, "The call carries no token.")

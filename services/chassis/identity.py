@@ -1,5 +1,7 @@
 """Who is asking: the caller of the call that runs now, and the tokens that say so inside the mesh."""
 
+import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +19,8 @@ ISSUER = "parley"
 ALGORITHMS = ["Ed25519"]
 LEEWAY_SECONDS = 5
 """By so much may the clocks of two machines differ."""
+VERIFIED_TOKENS = 10_000
+"""The most verified tokens that a server remembers."""
 INNER_TYPE = "parley-inner+jwt"
 """The `typ` of tokens between services, so that a user's access token is never taken for one."""
 
@@ -88,7 +92,10 @@ class KeySource(Protocol):
 
 async def verify_inner(token: str, audience: str, keys: KeySource) -> Caller:
     """The caller that a token between services names. Raises UNAUTHENTICATED for anything but a valid one."""
-    claims = await verify(token, INNER_TYPE, audience, keys)
+    return _caller_named(await verify(token, INNER_TYPE, audience, keys), token)
+
+
+def _caller_named(claims: dict[str, object], token: str) -> Caller:
     act, roles = claims.get("act"), claims.get("roles", [])
     if not isinstance(act, dict) or not isinstance(act.get("sub"), str) or not isinstance(roles, list):
         raise _refused()
@@ -99,6 +106,26 @@ async def verify_inner(token: str, audience: str, keys: KeySource) -> Caller:
         roles=frozenset(roles),
         subject=TokenSubject(token),
     )
+
+
+class Verifier:
+    """Verifies tokens between services, each once: a peer uses the same one for many calls."""
+
+    def __init__(self, audience: str, keys: KeySource) -> None:
+        self._audience, self._keys = audience, keys
+        self._verified: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+
+    async def caller(self, token: str) -> Caller:
+        """The caller that the token names. Raises UNAUTHENTICATED for anything but a valid one."""
+        who, until = self._verified.get(token, (None, 0.0))
+        if who and time.time() < until:
+            return who
+        claims = await verify(token, INNER_TYPE, self._audience, self._keys)
+        who = _caller_named(claims, token)
+        self._verified[token] = (who, float(str(claims["exp"])))
+        if len(self._verified) > VERIFIED_TOKENS:
+            self._verified.popitem(last=False)
+        return who
 
 
 def is_inner(token: str) -> bool:

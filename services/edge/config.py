@@ -10,7 +10,7 @@ from services.chassis.config import Address, PeerSettings
 class Limits(PeerSettings):
     """What one request, one socket or one account may take."""
 
-    max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    max_body_bytes: int = Field(2 * 1024 * 1024, ge=1024)
     """Of an HTTP request; of one message on a WebSocket, too."""
     max_document_tokens: int = Field(1000, ge=1)
     max_depth: int = Field(10, ge=1)
@@ -22,6 +22,9 @@ class Limits(PeerSettings):
     max_page_size: int = Field(100, ge=1, le=200)
     max_calls_per_operation: int = Field(128, ge=1)
     """Calls to other services that one operation may cause, however its document is nested."""
+    max_calls_at_once: int = Field(8, ge=1)
+    max_bytes_per_operation: int = Field(16 * 1024 * 1024, ge=1)
+    """What those calls may bring together; none is begun beyond it."""
     operation_seconds: float = Field(30, gt=0)
     """For a query or a mutation, all its calls together."""
     body_seconds: float = Field(10, gt=0)

@@ -1,9 +1,13 @@
 """What the resolvers of one operation work with."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from services.chassis.channel import DEFAULT_TIMEOUT, Peer, Request, Response, UnaryMethod
+from google.protobuf.message import Message
+
+from services.chassis.channel import DEFAULT_TIMEOUT, Peer, UnaryMethod
 from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import Caller, acting_for
 from services.edge.config import Config
@@ -13,6 +17,9 @@ from services.edge.metrics import Metrics
 from services.edge.seats import Seats
 from services.edge.session import Credential, SessionCookie, Sessions, unauthenticated
 from services.edge.watches import Watches
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,12 @@ class Context:
     can_set_cookies: bool = False
     set_cookies: list[str] = field(default_factory=list)
     """Set-Cookie values for the answer."""
-    calls: int = 0
+    _calls: int = 0
+    _bytes: int = 0
+    _turn: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._turn = asyncio.Semaphore(self.house.config.max_calls_at_once)
 
     @property
     def mesh(self) -> Mesh:
@@ -62,16 +74,18 @@ class Context:
         seconds: float = DEFAULT_TIMEOUT,
     ) -> Response:
         """A call to another service for the caller, or for the edge itself. Raises DomainError."""
-        self._spend()
-        if as_service:
-            return await peer.call(method, request, as_service=True, seconds=seconds)
-        with acting_for(self.require_caller()):
-            return await peer.call(method, request, seconds=seconds)
+        config = self.house.config
+        self._calls += 1
+        if self._calls > config.max_calls_per_operation:
+            raise _too_much(f"{config.max_calls_per_operation} calls")
+        async with self._turn:
+            if self._bytes > config.max_bytes_per_operation:
+                raise _too_much(f"{config.max_bytes_per_operation} bytes")
+            with nullcontext() if as_service else acting_for(self.require_caller()):
+                response = await peer.call(method, request, as_service=as_service, seconds=seconds)
+            self._bytes += response.ByteSize()
+        return response
 
-    def _spend(self) -> None:
-        limit = self.house.config.max_calls_per_operation
-        if self.calls >= limit:
-            raise DomainError(
-                Reason.LIMIT_EXCEEDED, f"The operation needs more than {limit} calls. Ask for less at once."
-            )
-        self.calls += 1
+
+def _too_much(limit: str) -> DomainError:
+    return DomainError(Reason.LIMIT_EXCEEDED, f"The operation needs more than {limit}. Ask for less at once.")

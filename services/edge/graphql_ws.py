@@ -15,11 +15,22 @@ PROTOCOL = "graphql-transport-ws"
 class GraphQLOverWebSocket:
     def __init__(self, house: House, operations: Operations) -> None:
         self._house, self._operations = house, operations
+        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
+        if self._open >= self._house.config.max_connections:
+            await socket.close()  # not accepted yet, so this is a 403
+            return
+        self._open += 1
+        try:
+            await self._serve(socket)
+        finally:
+            self._open -= 1
+
+    async def _serve(self, socket: WebSocket) -> None:
         messages = Messages(socket, self._house.config.send_seconds)
-        spoken = PROTOCOL in scope["subprotocols"]
+        spoken = PROTOCOL in socket.scope["subprotocols"]
         await socket.accept(PROTOCOL if spoken else None)
         try:
             if not spoken:

@@ -61,13 +61,16 @@ class Slice(Generic[Item]):
 
 
 async def read_slice(fetch: Fetch[Item], start: Place, size: int, page_limit: int) -> Slice[Item]:
-    """Up to `size` items from `start`; fewer only where the list ends."""
-    items: list[tuple[Item, Place]] = []
+    """At least one and up to `size` items from `start`; none only where the list ends.
+
+    Services end a page early where its items are large, and then so does the slice.
+    """
     here = start
     while True:
-        fetched = await fetch(here.token, min(page_limit, here.taken + size - len(items)))
-        for number, item in enumerate(fetched.items[here.taken :], here.taken + 1):
-            items.append((item, Place(here.token, number)))
+        fetched = await fetch(here.token, min(page_limit, here.taken + size))
+        items = [
+            (item, Place(here.token, number)) for number, item in enumerate(fetched.items[here.taken :], here.taken + 1)
+        ]
         if not fetched.next_token:
             return Slice(items, more=False)
         # A page may be shorter than when the cursor was made; then some of what lies before it is on the next.
@@ -75,7 +78,6 @@ async def read_slice(fetch: Fetch[Item], start: Place, size: int, page_limit: in
         if items:
             # The place behind a page is where the next one starts, which stays exact while others write.
             items[-1] = (items[-1][0], here)
-        if len(items) >= size:
             return Slice(items, more=True)
 
 

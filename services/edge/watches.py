@@ -85,7 +85,7 @@ class Watches:
             opened = asyncio.Event()
             try:
                 await self._stream(opened)
-            except* (grpc.aio.AioRpcError, asyncio.InvalidStateError, DomainError, TimeoutError) as lost:
+            except* Exception as lost:  # noqa: BLE001 - whatever it was, subscribers wait for the next stream
                 reasons = sorted({type(error).__name__ for error in lost.exceptions})
                 log(logger, logging.WARNING, "the stream of watches is lost", reasons=reasons)
             self._metrics.reopenings.inc()

@@ -81,6 +81,15 @@ async def test_an_operation_causes_so_many_calls_and_no_more(mesh: Mesh, ada: Pe
         assert len(mesh.state.calls("ListMessages")) <= 2
 
 
+async def test_an_operation_brings_so_many_bytes_and_no_more(mesh: Mesh, ada: Person) -> None:
+    async with running(mesh, max_bytes_per_operation=10_000, max_calls_at_once=1) as edge, edge.client(ada) as client:
+        for _ in range(4):
+            await send(client, await new_conversation(client), "x" * 6_000)
+        answer = await ask(client, "{ conversations { nodes { messages { nodes { text } } } } }")
+        assert {one["extensions"]["code"] for one in answer["errors"]} == {"LIMIT_EXCEEDED"}
+        assert len(mesh.state.calls("ListMessages")) == 2
+
+
 async def test_errors_do_not_repeat_what_they_refuse(client: httpx.AsyncClient, edge: Edge) -> None:
     answer = await ask(client, "query($n: Int) { conversations(first: $n) { nodes { id } } }", n="secret " * 1000)
     assert len(answer["errors"][0]["message"]) < 400

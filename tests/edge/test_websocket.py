@@ -105,6 +105,13 @@ async def test_other_protocols_are_refused(edge: Edge) -> None:
             pass
 
 
+async def test_a_process_has_so_many_sockets(mesh: Mesh, ada: Person) -> None:
+    async with running(mesh, max_connections=1) as edge, open_socket(edge, ada):
+        with pytest.raises(InvalidStatus):
+            async with open_socket(edge):
+                pass
+
+
 async def test_a_socket_that_does_not_say_who_it_is(mesh: Mesh) -> None:
     async with running(mesh, connection_init_seconds=0.1) as edge, open_socket(edge) as socket:
         assert (await socket.closed())[0] == 4408
