@@ -29,7 +29,7 @@ class Router:
             yield generation
 
     async def model(self, model_id: str) -> pb.Model:
-        """A model that some replica serves (the default one for ""). Raises MODEL_NOT_FOUND or UNAVAILABLE."""
+        """A model that is ready (the default one for ""). Raises MODEL_NOT_FOUND, or UNAVAILABLE while none is."""
         models = await self._known_models()
         model = models.get(model_id) if model_id else next(iter(models.values()), None)
         if model is None:
@@ -45,7 +45,7 @@ class Router:
         return await replica.peer.call(replica.stub.CountTokens, request)
 
     async def check(self) -> None:
-        """Raises UNAVAILABLE while no model is known."""
+        """Raises UNAVAILABLE while no model is known to be ready."""
         await self._known_models()
 
     def _choose(self) -> Replica:
@@ -70,8 +70,9 @@ class Router:
             answer = await replica.peer.call(replica.stub.ListModels, pb.ListModelsRequest(), as_service=True)
         except (ReplicaLostError, DomainError):
             return  # the last list stays
-        self._models = {model.model_id: model for model in answer.models}
-        self._asked = time.monotonic()
+        if ready := {model.model_id: model for model in answer.models if model.ready}:
+            self._models = ready
+            self._asked = time.monotonic()
 
 
 @asynccontextmanager
