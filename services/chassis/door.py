@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 
 from services.chassis import deadline
 from services.chassis.errors import DomainError, Reason, to_status
-from services.chassis.identity import KeySource, Verifier, acting_for
+from services.chassis.identity import KeySource, Verifier, act_for
 from services.chassis.telemetry import REQUEST_ID_KEY, TRACE_KEY, current_trace, log, start_trace
 
 logger = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ class Door(grpc.aio.ServerInterceptor):
             if remaining is None:
                 raise DomainError(Reason.DEADLINE_REQUIRED, "Every call needs a deadline.")
             deadline.begin(remaining)
-            with await self._caller(method, metadata):
-                yield
+            await self._let_in(method, metadata)
+            yield
             outcome = "OK"
         except DomainError as error:
             outcome = error.reason
@@ -69,19 +69,20 @@ class Door(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 - the last line: nothing of it may reach the caller
+            if context.done():
+                return  # the caller has gone; what failed is the writing to it
             outcome = Reason.INTERNAL
             await context.abort_with_status(rpc_status.to_status(to_status(_neutral(method, error))))
         finally:
             took = round((time.monotonic() - started) * 1000, 1)
             log(logger, logging.INFO, "call", method=method, outcome=outcome, milliseconds=took)
 
-    async def _caller(self, method: str, metadata: dict[str, str]) -> contextlib.AbstractContextManager[None]:
+    async def _let_in(self, method: str, metadata: dict[str, str]) -> None:
         scheme, _, token = metadata.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
-            return acting_for(await self._verifier.caller(token))
-        if method in self._open:
-            return contextlib.nullcontext()
-        raise DomainError(Reason.UNAUTHENTICATED, "The call carries no token.")
+            act_for(await self._verifier.caller(token))
+        elif method not in self._open:
+            raise DomainError(Reason.UNAUTHENTICATED, "The call carries no token.")
 
 
 def _neutral(method: str, error: Exception) -> DomainError:

@@ -73,6 +73,11 @@ def caller() -> Caller:
         raise DomainError(Reason.UNAUTHENTICATED, "The call names no caller.") from None
 
 
+def act_for(who: Caller) -> None:
+    """Makes `who` the caller of the rest of this task."""
+    _caller.set(who)
+
+
 @contextmanager
 def acting_for(who: Caller) -> Iterator[None]:
     """Makes `who` the caller of what runs inside."""

@@ -15,6 +15,8 @@ from services.conversation.draft import Turn
 from services.conversation.hub import Followed, Hub
 
 HEARTBEAT_SECONDS = 0.5
+RESPONSE_BYTES = 2 * 1024 * 1024
+"""A response that grew past this is sent as it is; the other watches wait for the next."""
 
 
 @dataclass(slots=True)
@@ -116,15 +118,20 @@ class Watches:
         self._news.set()
 
     def _collect(self) -> list[pb.WatchEvent]:
-        dirty, self._dirty = self._dirty, set()
-        events: list[pb.WatchEvent] = []
-        for watch_id in dirty & self._watches.keys():
+        events, self._failures = self._failures, []
+        size = 0
+        while self._dirty and size < RESPONSE_BYTES:
+            watch_id = self._dirty.pop()
+            if watch_id not in self._watches:
+                continue
             try:
                 found = self._watches[watch_id][0].events()
             except DomainError as error:
                 found = [pb.WatchEvent(watch_id=watch_id, failure=to_status(error))]
             events += found
+            size += sum(event.ByteSize() for event in found)
             if found and (found[-1].HasField("ended") or found[-1].HasField("failure")):
                 self.stop(watch_id)
-        failures, self._failures = self._failures, []
-        return events + failures
+        if self._dirty:
+            self._news.set()
+        return events

@@ -21,7 +21,9 @@ class Accepted:
 def accepted(header: str | None) -> Accepted:
     """Of an Accept header. Raises Refused if the client takes nothing that there is."""
     weights = dict(_weight(part) for part in (header or "*/*").split(","))
-    answer = max((GRAPHQL_JSON, JSON), key=lambda media_type: _of(weights, media_type))
+    # Whoever names no type of ours knows the older one best.
+    ours = (GRAPHQL_JSON, JSON) if GRAPHQL_JSON in weights else (JSON, GRAPHQL_JSON)
+    answer = max(ours, key=lambda media_type: _of(weights, media_type))
     takes = Accepted(answer=answer if _of(weights, answer) > 0 else None, stream=weights.get(EVENT_STREAM, 0) > 0)
     if takes.answer is None and not takes.stream:
         raise refused(BAD_USER_INPUT, f"Accept {GRAPHQL_JSON}, {JSON} or {EVENT_STREAM}.", 406)

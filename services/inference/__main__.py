@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import sys
+import os
 from functools import partial
 
 from parley.inference.v1 import inference_service_pb2
@@ -13,9 +13,12 @@ from services.chassis.door import Door
 from services.chassis.server import Server, serve
 from services.chassis.telemetry import log
 from services.chassis.tokens import AuthKeys
+from services.inference.batch_engine import BatchEngine, Bounds, Loaded
 from services.inference.config import Config
 from services.inference.engine import Engine, ModelUnusableError, Parameters
+from services.inference.fake import FakeEngine, Pace
 from services.inference.service import InferenceService
+from services.inference.weights import locate
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +27,6 @@ NAME = "inference"
 
 def make_engine(config: Config) -> Engine:
     if config.engine == "fake":
-        from services.inference.fake import FakeEngine, Pace
-
         pace = Pace(config.fake_tokens_per_second, config.fake_first_token_seconds)
         return FakeEngine(
             slots=config.slots,
@@ -34,14 +35,22 @@ def make_engine(config: Config) -> Engine:
             words=config.fake_words,
             pace=pace,
         )
-    # They bring torch, which the fake does without.
-    from services.inference import loading
-    from services.inference.torch_engine import Bounds, TorchEngine
-
-    place = loading.Place(config.model, config.cache.expanduser(), config.device, config.threads)
     bounds = Bounds(config.slots, config.waiting, config.cache_tokens, config.prefill_tokens)
-    model = partial(loading.load, place, config.cache_tokens, config.max_context_length)
-    return TorchEngine(config.model, model, bounds)
+    return BatchEngine(config.model, partial(load_model, config), bounds)
+
+
+def load_model(config: Config) -> Loaded:
+    folder = locate(config.model, config.cache.expanduser())
+    # Only now, because torch takes seconds to import: what is missing was named before, and the fake does without.
+    from services.inference.loading import load as load_folder
+
+    return load_folder(
+        folder,
+        device=config.device,
+        threads=config.threads,
+        cache_tokens=config.cache_tokens,
+        max_context_length=config.max_context_length,
+    )
 
 
 async def main() -> None:
@@ -65,6 +74,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    status = 0
     try:
         asyncio.run(main())
     except ExceptionGroup as group:
@@ -73,4 +83,6 @@ if __name__ == "__main__":
             raise
         for error in unusable.exceptions:
             log(logger, logging.ERROR, "the model cannot be used", why=str(error))
-        sys.exit(2)
+        status = 2
+    # At once: a model that is still loading cannot be told to stop, and torch aborts where Python ends its thread.
+    os._exit(status)

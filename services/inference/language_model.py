@@ -10,27 +10,34 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from services.inference import attention
 from services.inference.attention import Batch, Row
 from services.inference.engine import ModelUnusableError
+from services.inference.generation import Generation
 from services.inference.key_value_cache import KeyValueCache, Share
+from services.inference.sampler import Draw, sample
 from services.inference.scheduler import Chunk
 
 
 class LanguageModel:
-    """Belongs to the thread that made it."""
+    """A `StepModel`. Belongs to the thread that made it."""
 
     def __init__(self, model: PreTrainedModel, cache_tokens: int) -> None:
         self._model = model
         self._cache = KeyValueCache(cache_tokens)
         self._device = model.device
 
-    def forward(self, step: Sequence[Chunk]) -> Tensor:
-        """Runs a step: fills the cache, and returns the logits [rows, vocabulary] of the chunks that complete."""
+    def step(self, chunks: Sequence[Chunk]) -> list[int | None]:
+        return sample(self.forward(chunks), [_draw(chunk.generation) for chunk in chunks if chunk.completes])
+
+    def forward(self, chunks: Sequence[Chunk]) -> Tensor:
+        """Fills the cache, and returns the logits [rows, vocabulary] behind the chunks that complete."""
         rows, begin = [], 0
-        for chunk in step:
+        for chunk in chunks:
             share = Share(chunk.generation.cache_start, chunk.generation.cache_size)
             rows.append(Row(begin, chunk.count, chunk.start, share))
             begin += chunk.count
-        tokens = [token for chunk in step for token in chunk.generation.tokens(chunk.start, chunk.start + chunk.count)]
-        last = [row.begin + row.count - 1 for row, chunk in zip(rows, step, strict=True) if chunk.completes]
+        tokens = [
+            token for chunk in chunks for token in chunk.generation.tokens(chunk.start, chunk.start + chunk.count)
+        ]
+        last = [row.begin + row.count - 1 for row, chunk in zip(rows, chunks, strict=True) if chunk.completes]
         return self._forward(tokens, rows, last)
 
     def warm_up(self) -> None:
@@ -51,6 +58,11 @@ class LanguageModel:
         )
         logits: Tensor = output.logits[0]
         return logits
+
+
+def _draw(generation: Generation) -> Draw:
+    parameters = generation.parameters
+    return Draw(parameters.temperature, parameters.top_p, parameters.seed, len(generation.reply.tokens))
 
 
 def load_model(folder: Path, device: torch.device, cache_tokens: int) -> LanguageModel:

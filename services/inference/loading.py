@@ -1,42 +1,30 @@
-"""From a model's name to a model that can run."""
+"""From a folder to a model that can run. It brings torch, which takes seconds to import."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 from transformers.utils import logging
 
+from services.inference.batch_engine import Loaded
 from services.inference.engine import ModelUnusableError
 from services.inference.language_model import load_model
 from services.inference.model_tokenizer import ModelTokenizer
-from services.inference.torch_engine import Loaded
-from services.inference.weights import locate
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a model comes from and where it runs."""
+def load(folder: Path, *, device: str, threads: int, cache_tokens: int, max_context_length: int) -> Loaded:
+    """Loads a model and runs it once, in the thread that will run it on. Raises ModelUnusableError.
 
-    model: str
-    """The bundled model's id, a folder, or a Hugging Face id."""
-    cache: Path
-    device: str
-    """As torch names it; `auto` is a GPU if there is one."""
-    threads: int
-    """On a CPU; 0 leaves it to torch: one for each core."""
-
-
-def load(place: Place, cache_tokens: int, max_context_length: int) -> Loaded:
-    """Loads a model and runs it once, in the thread that will run it on. Raises ModelUnusableError."""
+    `device` is as torch names it; `auto` is a GPU if there is one. 0 `threads` leaves it to torch: one for each core.
+    """
     # They would write to the terminal by themselves.
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    if place.threads:
-        torch.set_num_threads(place.threads)  # of this thread alone
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    folder = locate(place.model, place.cache)
-    model = load_model(folder, torch.device(device if place.device == "auto" else place.device), cache_tokens)
+    if threads:
+        torch.set_num_threads(threads)  # of this thread alone
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_model(folder, torch.device(device), cache_tokens)
     try:
         model.warm_up()
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).get_text_config()

@@ -1,4 +1,4 @@
-"""The thread of an engine: receive, schedule, forward, sample, reply; then again."""
+"""The thread of an engine: receive, schedule, step, reply; then again."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -6,22 +6,19 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Protocol
 
-from torch import Tensor
-
 from services.chassis.telemetry import log
 from services.inference.engine import Event, Failed, FinishReason, Load, Queued, engine_failed
 from services.inference.generation import Generation
-from services.inference.sampler import Draw, sample
 from services.inference.scheduler import Chunk, Scheduler
 
 logger = logging.getLogger(__name__)
 
 
-class Forward(Protocol):
-    """A model as a step needs it. What goes wrong with a step is a RuntimeError."""
+class StepModel(Protocol):
+    """A model as its engine sees it. What goes wrong with a step is a RuntimeError."""
 
-    def forward(self, step: Sequence[Chunk]) -> Tensor:
-        """Computes the chunks, and returns the logits [rows, vocabulary] behind those that complete."""
+    def step(self, chunks: Sequence[Chunk]) -> list[int | None]:
+        """Computes the chunks, and draws the next token of each that completes; None if it brought no distribution."""
 
     def warm_up(self) -> None:
         """Computes a step of nobody's. Must not be called while something runs."""
@@ -48,7 +45,7 @@ Deliver = Callable[[Events, Load], None]
 class Worker:
     """Belongs to one thread; it shares nothing but its inbox, and what it delivers."""
 
-    def __init__(self, model: Forward, scheduler: Scheduler, inbox: Inbox, deliver: Deliver) -> None:
+    def __init__(self, model: StepModel, scheduler: Scheduler, inbox: Inbox, deliver: Deliver) -> None:
         self._model, self._scheduler, self._inbox, self._deliver = model, scheduler, inbox, deliver
 
     def run(self) -> None:
@@ -58,8 +55,8 @@ class Worker:
             events += [(generation, Queued(place)) for generation, place in self._scheduler.moved()]
             if events:
                 self._deliver(events, self._scheduler.load())
-            if step := self._scheduler.schedule():
-                self._deliver(self._compute(step), self._scheduler.load())
+            if chunks := self._scheduler.schedule():
+                self._deliver(self._compute(chunks), self._scheduler.load())
 
     def _receive(self) -> Events | None:
         """Takes what came since the last step, and waits for something if there is no next one. None: it shall end."""
@@ -77,13 +74,13 @@ class Worker:
                     return None
         return events
 
-    def _compute(self, step: Sequence[Chunk]) -> Events:
-        drawing = [chunk.generation for chunk in step if chunk.completes]
+    def _compute(self, chunks: Sequence[Chunk]) -> Events:
+        drawing = [chunk.generation for chunk in chunks if chunk.completes]
         try:
-            tokens = sample(self._model.forward(step), [_draw(generation) for generation in drawing])
+            tokens = self._model.step(chunks)
         except RuntimeError as error:
             return self._break(error)
-        for chunk in step:
+        for chunk in chunks:
             chunk.generation.cached += chunk.count
         events = [self._reply(generation, token) for generation, token in zip(drawing, tokens, strict=True)]
         return [event for each in events for event in each]
@@ -108,8 +105,3 @@ class Worker:
         self._deliver([(generation, failed) for generation in broken], self._scheduler.load())
         self._model.warm_up()
         return []
-
-
-def _draw(generation: Generation) -> Draw:
-    parameters = generation.parameters
-    return Draw(parameters.temperature, parameters.top_p, parameters.seed, len(generation.reply.tokens))

@@ -1,5 +1,7 @@
 """A reply that a test writes and watches."""
 
+from typing import Any
+
 from tests.edge.asking import new_conversation, send
 from tests.edge.journal import Journal
 from tests.edge.running import Edge
@@ -23,3 +25,23 @@ async def new_reply(edge: Edge, person: Person) -> Reply:
         conversation_id = await new_conversation(client)
         message_id = await send(client, conversation_id)
     return Reply(conversation_id, message_id, edge.mesh.state.journals[message_id])
+
+
+async def text_until(socket: Socket, length: int) -> tuple[str, str]:
+    """At least so many characters of text, and the cursor behind them."""
+    text, cursor = "", ""
+    while len(text) < length:
+        event = await socket.event()
+        text += event.get("text", "")
+        cursor = event["cursor"]
+    return text, cursor
+
+
+async def rest(socket: Socket) -> tuple[str, dict[str, Any]]:
+    """All further text, and the message that ends it."""
+    text = ""
+    while (event := await socket.event())["__typename"] != "ReplyEnded":
+        text += event.get("text", "")
+    assert await socket.receive() == {"id": "1", "type": "complete"}
+    message: dict[str, Any] = event["message"]
+    return text, message

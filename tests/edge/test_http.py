@@ -29,8 +29,8 @@ def query(text: str, **more: object) -> str:
 MEDIA_TYPES = [
     (NEW, NEW),
     (OLD, OLD),
-    ("*/*", NEW),
-    ("application/*", NEW),
+    ("*/*", OLD),
+    ("application/*", OLD),
     (f"{OLD}, {NEW};q=0.5", OLD),
     (f"text/html, {NEW}, {OLD}", NEW),
     ("text/event-stream", "text/event-stream"),

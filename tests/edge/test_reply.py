@@ -1,38 +1,13 @@
-"""The subscription: what a client is told of a reply, whatever dies behind the edge."""
-
-from collections.abc import AsyncIterator
-from typing import Any
-
-import pytest
+"""The subscription: what a client is told of a reply."""
 
 from parley.history.v1 import history_service_pb2
-from parley.inference.v1 import generation_pb2, inference_service_pb2
+from parley.inference.v1 import generation_pb2
 from services.chassis.ids import new_id
 from tests.edge.mesh import Mesh
-from tests.edge.reply import TEXT, WORDS, Reply, new_reply
+from tests.edge.reply import TEXT, WORDS, Reply, new_reply, rest, text_until
 from tests.edge.running import Edge, running
-from tests.edge.socket import Socket, open_socket
+from tests.edge.socket import open_socket
 from tests.edge.state import Person
-
-
-async def text_until(socket: Socket, length: int) -> tuple[str, str]:
-    """At least so many characters of text, and the cursor behind them."""
-    text, cursor = "", ""
-    while len(text) < length:
-        event = await socket.event()
-        text += event.get("text", "")
-        cursor = event["cursor"]
-    return text, cursor
-
-
-async def rest(socket: Socket) -> tuple[str, dict[str, Any]]:
-    """All further text, and the message that ends it."""
-    text = ""
-    while (event := await socket.event())["__typename"] != "ReplyEnded":
-        text += event.get("text", "")
-    assert await socket.receive() == {"id": "1", "type": "complete"}
-    message: dict[str, Any] = event["message"]
-    return text, message
 
 
 async def test_a_reply_from_its_start_to_its_end(edge: Edge, ada: Person, reply: Reply) -> None:
@@ -127,66 +102,6 @@ async def test_a_watch_is_stopped_when_its_subscriber_goes(edge: Edge, ada: Pers
         assert fake.stops == [start.watch_id for start in fake.starts]
 
 
-@pytest.fixture
-async def two_replicas() -> AsyncIterator[Mesh]:
-    async with Mesh(conversations=2) as mesh:
-        mesh.state.models.append(inference_service_pb2.Model(model_id="small"))
-        yield mesh
-
-
-async def serving(mesh: Mesh) -> int:
-    """Which replica carries the stream of watches, once it was told to start one."""
-    while True:
-        for number, fake in enumerate(mesh.fakes()):
-            if fake.starts:
-                return number
-        mesh.state.commands.clear()
-        await mesh.state.commands.wait()
-
-
-@pytest.mark.parametrize("death", ["killed", "frozen"])
-async def test_a_replica_dies_and_its_subscribers_see_a_pause(two_replicas: Mesh, death: str) -> None:
-    mesh = two_replicas
-    ada = mesh.state.add_person()
-    async with running(mesh, silence_seconds=0.5) as edge, open_socket(edge, ada) as socket:
-        reply = await new_reply(edge, ada)
-        await reply.watch(socket)
-        for word in WORDS[:10]:
-            reply.journal.append(word)
-        text, _ = await text_until(socket, 20)
-        first = await serving(mesh)
-        if death == "killed":
-            await mesh.conversations[first].kill()
-        else:
-            mesh.fakes()[first].frozen.set()
-        for word in WORDS[10:]:
-            reply.journal.append(word)
-        reply.journal.end()
-        more, message = await rest(socket)
-        assert text + more == message["text"] == TEXT
-        assert mesh.fakes()[1 - first].starts[0].reply.start_cursor != ""
-        assert edge.house.metrics.reopenings.collect()
-
-
-async def test_a_mesh_that_is_away_for_a_while_ends_no_subscription(mesh: Mesh, edge: Edge, ada: Person) -> None:
-    reply = await new_reply(edge, ada)
-    [fake] = mesh.fakes()
-    async with open_socket(edge, ada) as socket:
-        await reply.watch(socket)
-        reply.journal.append("Before. ")
-        text, _ = await text_until(socket, 8)
-        # Every stream that is opened now ends at once.
-        fake.away.set()
-        for _ in range(3):
-            fake.refused.clear()
-            await fake.refused.wait()
-        reply.journal.append("After.")
-        fake.away.clear()
-        reply.journal.end()
-        more, message = await rest(socket)
-    assert text + more == message["text"] == "Before. After."
-
-
 async def test_a_slow_reader_gets_larger_deltas_not_a_longer_queue(mesh: Mesh, ada: Person) -> None:
     async with running(mesh, send_buffer=65536, tick_seconds=0) as edge:
         reply, fast = await new_reply(edge, ada), 0
@@ -273,3 +188,15 @@ async def test_an_end_that_cannot_be_told_is_no_good_end(edge: Edge, ada: Person
         message = await socket.receive()
         assert (message["type"], message["payload"][0]["extensions"]) == ("error", {"code": "NOT_FOUND"})
         assert message["payload"][0]["path"] == ["reply", "message", "siblingIds"]
+
+
+async def test_a_reply_may_take_longer_than_a_token_lives(mesh: Mesh, ada: Person) -> None:
+    mesh.state.token_seconds = 1
+    async with running(mesh, heartbeat_seconds=0.5) as edge, open_socket(edge, ada) as socket:
+        reply = await new_reply(edge, ada)
+        await reply.watch(socket)
+        for _ in range(6):
+            assert (await socket.event())["__typename"] == "ReplyHeartbeat"
+        reply.journal.end()
+        # Its siblings are asked for now, with a token of now.
+        assert (await rest(socket))[1]["siblingIds"] == [reply.message_id]

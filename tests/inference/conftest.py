@@ -3,13 +3,17 @@ from pathlib import Path
 import pytest
 
 from services.chassis.config import Settings
-from services.inference.bundled import MODEL_ID
+from services.inference.batch_engine import Loaded
+from services.inference.bundled import convert_once
 from services.inference.config import Config
-from services.inference.loading import Place, load
-from services.inference.torch_engine import Loaded
+from services.inference.loading import load
 from tests.inference.tiny import CONTEXT_LENGTH, make_folder
 
 CACHE_TOKENS = 32_768
+
+
+def load_on_cpu(folder: Path, threads: int = 1, max_context_length: int = CONTEXT_LENGTH) -> Loaded:
+    return load(folder, device="cpu", threads=threads, cache_tokens=CACHE_TOKENS, max_context_length=max_context_length)
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +23,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tiny_folder: Path) -> Loaded:
-    return load(Place(str(tiny_folder), tiny_folder, "cpu", 1), CACHE_TOKENS, CONTEXT_LENGTH)
+    return load_on_cpu(tiny_folder, threads=1, max_context_length=CONTEXT_LENGTH)
 
 
 class Cache(Settings):
@@ -30,4 +34,4 @@ class Cache(Settings):
 
 @pytest.fixture(scope="session")
 def smollm2() -> Loaded:
-    return load(Place(MODEL_ID, Cache().cache.expanduser(), "cpu", 0), CACHE_TOKENS, 8192)
+    return load_on_cpu(convert_once(Cache().cache.expanduser()), threads=0, max_context_length=8192)

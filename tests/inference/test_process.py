@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -43,7 +44,7 @@ async def test_it_becomes_ready_and_ends_when_told(tiny_folder: Path, engine: st
     port = (await entry(process, "listening"))["port"]
     await entry(process, "ready")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         health = await stub.Check(
             health_pb2.HealthCheckRequest(service="parley.inference.v1.InferenceService"), timeout=TIMEOUT
         )

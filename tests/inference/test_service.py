@@ -12,6 +12,7 @@ from services.chassis.errors import DomainError, Reason, from_rpc
 from services.inference.fake import FakeEngine, Pace
 from tests.inference.serving import TIMEOUT, Served, ask, served
 
+Call = grpc.aio.UnaryStreamCall[pb.GenerateRequest, pb.GenerateResponse]
 LONG = gen.GenerationParameters(max_output_tokens=5000)
 
 
@@ -21,12 +22,32 @@ async def inference() -> AsyncIterator[Served]:
         yield inference
 
 
+@pytest.fixture
+async def steady() -> AsyncIterator[Served]:
+    """An engine whose long replies take a minute."""
+    async with served(FakeEngine(slots=2, waiting=1, pace=Pace(tokens_per_second=80))) as inference:
+        yield inference
+
+
 async def generate(inference: Served, request: pb.GenerateRequest) -> list[pb.GenerateResponse]:
     call = inference.stub.Generate(request, timeout=TIMEOUT, metadata=inference.account)
     try:
         return [response async for response in call]
     except grpc.aio.AioRpcError as error:
         raise from_rpc(error) from error
+
+
+def long_call(inference: Served) -> Call:
+    return inference.stub.Generate(ask("words=5000", parameters=LONG), timeout=TIMEOUT, metadata=inference.account)
+
+
+async def until(call: Call, kind: str) -> pb.GenerateResponse:
+    """The call's next response of a kind."""
+    while True:
+        response = await call.read()
+        assert isinstance(response, pb.GenerateResponse)
+        if response.WhichOneof("event") == kind:
+            return response
 
 
 def text(responses: list[pb.GenerateResponse]) -> str:
@@ -59,41 +80,30 @@ async def test_a_reply_is_continued(inference: Served) -> None:
     assert rest[-1] == whole[-1]
 
 
-async def test_cancelling_the_call_frees_the_slot(inference: Served) -> None:
-    calls = [
-        inference.stub.Generate(ask("words=9999", parameters=LONG), timeout=TIMEOUT, metadata=inference.account)
-        for _ in range(2)
-    ]
-    for call in calls:
-        first = await call.read()
-        assert isinstance(first, pb.GenerateResponse)
-        assert first.HasField("delta")
-        call.cancel()
-    # With both slots free again, it is never queued.
-    responses = await generate(inference, ask("words=3"))
-    assert not any(response.HasField("queued") for response in responses[1:])
-    load = await inference.stub.GetLoad(pb.GetLoadRequest(), timeout=TIMEOUT, metadata=inference.account)
+async def test_cancelling_the_call_frees_the_slot(steady: Served) -> None:
+    for _ in range(3):
+        calls = [long_call(steady) for _ in range(2)]
+        for call in calls:
+            await until(call, "delta")
+            call.cancel()
+    await generate(steady, ask("words=3"))
+    load = await steady.stub.GetLoad(pb.GetLoadRequest(), timeout=TIMEOUT, metadata=steady.account)
     assert (load.running, load.waiting, load.slots) == (0, 0, 2)
 
 
-async def test_one_that_waits_is_told_so(inference: Served) -> None:
-    calls = []
-    for _ in range(3):
-        request = ask("words=9999", parameters=LONG)
-        calls.append(inference.stub.Generate(request, timeout=TIMEOUT, metadata=inference.account))
-        queued = await calls[-1].read()
-        assert isinstance(queued, pb.GenerateResponse)
-    assert queued.HasField("queued")
-    assert queued.queued.queue_position == 0
+async def test_one_that_waits_is_told_so(steady: Served) -> None:
+    running = [long_call(steady) for _ in range(2)]
+    for call in running:
+        await until(call, "delta")
+    waiting = long_call(steady)
+    assert (await until(waiting, "queued")).queued.queue_position == 0
     with pytest.raises(DomainError) as refused:
-        await generate(inference, ask("hi"))
+        await generate(steady, ask("hi"))
     assert refused.value.reason is Reason.ENGINE_OVERLOADED
     assert refused.value.retry_after
-    calls[0].cancel()
-    delta = await calls[2].read()
-    assert isinstance(delta, pb.GenerateResponse)
-    assert delta.HasField("delta")
-    for call in calls[1:]:
+    running[0].cancel()
+    await until(waiting, "delta")
+    for call in (running[1], waiting):
         call.cancel()
 
 

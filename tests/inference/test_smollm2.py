@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from services.inference.batch_engine import BatchEngine, Bounds, Loaded
 from services.inference.bundled import MODEL_ID, convert_once
 from services.inference.engine import ChatMessage, Engine, FinishReason, Request, Role
-from services.inference.torch_engine import Bounds, Loaded, TorchEngine
 from tests.inference.conftest import CACHE_TOKENS, Cache
 from tests.inference.generations import chat, generate, parameters
 from tests.inference.running import running
@@ -29,7 +29,7 @@ QUESTIONS = (
 
 @pytest.fixture
 async def engine(smollm2: Loaded) -> AsyncIterator[Engine]:
-    async with running(TorchEngine(MODEL_ID, lambda: smollm2, Bounds(20, 64, CACHE_TOKENS, 256))) as engine:
+    async with running(BatchEngine(MODEL_ID, lambda: smollm2, Bounds(20, 64, CACHE_TOKENS, 256))) as engine:
         yield engine
 
 

@@ -11,8 +11,8 @@ from transformers import BloomConfig, BloomForCausalLM
 
 from services.inference import bundled
 from services.inference.engine import ModelUnusableError
-from services.inference.loading import Place, load
 from services.inference.weights import locate
+from tests.inference.conftest import load_on_cpu
 from tests.inference.tiny import make_tokenizer
 
 
@@ -53,13 +53,13 @@ def test_a_damaged_folder_is_refused_by_name(
 ) -> None:
     damage(folder / name)
     with pytest.raises(ModelUnusableError, match=words):
-        load(Place(str(folder), folder, "cpu", 1), 256, 256)
+        load_on_cpu(locate(str(folder), folder))
 
 
 def test_pickled_weights_are_not_taken(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelUnusableError, match="safetensors"):
-        load(Place(str(folder), folder, "cpu", 1), 256, 256)
+        load_on_cpu(locate(str(folder), folder))
 
 
 def test_what_is_neither_a_folder_nor_an_id_is_refused(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_model_whose_attention_is_not_known_is_refused(folder: Path) -> None:
         folder
     )
     with pytest.raises(ModelUnusableError, match="attention"):
-        load(Place(str(folder), folder, "cpu", 1), 256, 256)
+        load_on_cpu(locate(str(folder), folder))
 
 
 def test_processes_that_start_together_convert_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

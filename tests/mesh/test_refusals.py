@@ -73,7 +73,7 @@ SENDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a reply id like the message's": (
         {"messageId": (same := new_id()), "replyId": same},
         "INVALID_ARGUMENT",
-        "reply_id",
+        "replyId",
     ),
     "an empty text": ({"text": ""}, "INVALID_ARGUMENT", "text"),
     "only white space": ({"text": " \n\t"}, "INVALID_ARGUMENT", "text"),

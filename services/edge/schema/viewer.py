@@ -75,7 +75,7 @@ class ViewerMutation:
         request = token_service_pb2.IssueTokenRequest(email=input.email, password=input.password)
         answer = await context.call(context.mesh.auth, context.mesh.sessions.IssueToken, request, as_service=True)
         credential = Credential(answer.refresh_token, from_cookie=True)
-        context.caller = await context.house.sessions.caller(credential)
+        context.caller, context.credential = await context.house.sessions.caller(credential), credential
         until = answer.refresh_token_expire_time.seconds
         context.set_cookies.append(context.house.cookie.set(answer.refresh_token, until))
         return Viewer.of(answer.account)

@@ -25,7 +25,7 @@ from services.inference.engine import (
 )
 from services.inference.generation import Generation, Tokenizer, prepare
 from services.inference.scheduler import Scheduler
-from services.inference.worker import Events, Forward, Inbox, Start, Stop, Worker
+from services.inference.worker import Events, Inbox, Start, StepModel, Stop, Worker
 
 JOIN_SECONDS = 5.0
 """How long a stop waits for the step that runs. A model that is still loading is not waited for."""
@@ -35,7 +35,7 @@ JOIN_SECONDS = 5.0
 class Loaded:
     """A model that can run."""
 
-    model: Forward
+    model: StepModel
     tokenizer: Tokenizer
     context_length: int
     template_tokens_per_message: int
@@ -53,7 +53,7 @@ class Bounds:
     """Tokens of prompts in one step."""
 
 
-class TorchEngine:
+class BatchEngine:
     """An `Engine` of one model."""
 
     def __init__(self, model_id: str, load: Callable[[], Loaded], bounds: Bounds) -> None:
