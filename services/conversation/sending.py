@@ -47,12 +47,16 @@ class Sender:
                 return pb.SendMessageResponse(user_message=question, reply=reply)
         asked = await self._ask(conversation, question, request.reply_id, request.model, request.parameters)
         try:
-            question = await self.peers.history.create(question)
-            reply = await self._create(question, request.reply_id, asked)
+            # Side by side: neither counts until the call is answered, and a repeated call writes what is missing.
+            question, reply = await asyncio.gather(
+                self.peers.history.create(question),
+                self.peers.history.create(asking.reply_row(question, request.reply_id, asked)),
+            )
         except DomainError as error:
             if error.reason is Reason.MESSAGE_CONFLICT:
                 await self._give_back(request.conversation_id, request.reply_id)
             raise
+        await self._start(reply)
         return pb.SendMessageResponse(user_message=question, reply=reply)
 
     async def regenerate(self, request: pb.RegenerateReplyRequest) -> history_pb.Message:
@@ -69,7 +73,9 @@ class Sender:
             await self._require_same(reply, question, model, given)
             return reply
         asked = await self._ask(conversation, question, request.reply_id, model, given)
-        return await self._create(question, request.reply_id, asked)
+        reply = await self.peers.history.create(asking.reply_row(question, request.reply_id, asked))
+        await self._start(reply)
+        return reply
 
     async def _find(self, conversation_id: str, *message_ids: str) -> list[history_pb.Message | None]:
         return await asyncio.gather(*(self.peers.history.find(conversation_id, each) for each in message_ids))
@@ -104,13 +110,9 @@ class Sender:
             context_start_id=fitted.start_id,
         )
 
-    async def _create(
-        self, question: history_pb.Message, reply_id: str, asked: history_pb.ReplyRequest
-    ) -> history_pb.Message:
-        reply = await self.peers.history.create(asking.reply_row(question, reply_id, asked))
+    async def _start(self, reply: history_pb.Message) -> None:
         shown = Conversation(conversation_id=reply.conversation_id, current_leaf_id=reply.message_id)
         await asyncio.gather(self._queue(reply), self.peers.metadata.update(shown, "current_leaf_id"))
-        return reply
 
     async def _queue(self, reply: history_pb.Message) -> None:
         who = caller()
