@@ -82,9 +82,10 @@ async def throughput(running: Running, streams: int) -> None:
     await person.close()
     deltas = sum(count for _, count in taken)
     slowest = max(seconds for seconds, _ in taken)
+    ideal = TOKENS / TOKENS_PER_SECOND
     print(
         f"{streams:5} streams of {TOKENS} tokens at {TOKENS_PER_SECOND}/s: {slowest:5.2f} s "
-        f"(ideal {TOKENS / TOKENS_PER_SECOND:.1f} s), {streams * TOKENS / wall:.0f} tokens/s, {deltas / wall:.0f} deltas/s"
+        f"(ideal {ideal:.1f} s), {streams * TOKENS / wall:.0f} tokens/s, {deltas / wall:.0f} deltas/s"
     )
 
 

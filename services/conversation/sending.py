@@ -48,7 +48,7 @@ class Sender:
         asked = await self._ask(conversation, question, request.reply_id, request.model, request.parameters)
         try:
             # Side by side: neither counts until the call is answered, and a repeated call writes what is missing.
-            question, reply = await asyncio.gather(
+            question, answer = await asyncio.gather(
                 self.peers.history.create(question),
                 self.peers.history.create(asking.reply_row(question, request.reply_id, asked)),
             )
@@ -56,8 +56,8 @@ class Sender:
             if error.reason is Reason.MESSAGE_CONFLICT:
                 await self._give_back(request.conversation_id, request.reply_id)
             raise
-        await self._start(reply)
-        return pb.SendMessageResponse(user_message=question, reply=reply)
+        await self._start(answer)
+        return pb.SendMessageResponse(user_message=question, reply=answer)
 
     async def regenerate(self, request: pb.RegenerateReplyRequest) -> history_pb.Message:
         conversation = await self.peers.metadata.conversation(request.conversation_id)
