@@ -58,8 +58,9 @@ class Database:
 
     async def write(self, statement: str, values: Values = ()) -> int:
         """Runs one statement, durably, and returns how many rows it changed. Raises DomainError UNAVAILABLE."""
-        async with self.transaction() as connection:
-            return (await connection.execute(statement, values)).rowcount
+        with _as_unavailable():
+            async with self._writing:
+                return (await self._writer.execute(statement, values)).rowcount
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:

@@ -58,8 +58,9 @@ class HistoryService(HistoryServiceServicer):
             check.id("conversation_id", request.conversation_id)
             check.id("message_id", request.message_id)
         row = await self._own(caller(), request.conversation_id, request.message_id)
-        siblings = await self._store.children(row.conversation_id, [row.parent_id])
-        return pb.GetMessageResponse(message=to_proto(row), sibling_ids=siblings.get(row.parent_id, ()))
+        siblings = await self._siblings([row]) if request.with_siblings else {}
+        sibling_ids = siblings[row.message_id].message_ids if siblings else ()
+        return pb.GetMessageResponse(message=to_proto(row), sibling_ids=sibling_ids)
 
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
         with Checks() as check:

@@ -18,7 +18,7 @@ from services.inference.config import Config
 from services.inference.engine import Engine, ModelUnusableError, Parameters
 from services.inference.fake import FakeEngine, Pace
 from services.inference.service import InferenceService
-from services.inference.weights import locate
+from services.inference.weights import locate, names
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ def make_engine(config: Config) -> Engine:
             pace=pace,
         )
     bounds = Bounds(config.slots, config.waiting, config.cache_tokens, config.prefill_tokens)
-    return BatchEngine(config.model, partial(load_model, config), bounds)
+    model_id, display_name = names(config.model)
+    return BatchEngine(model_id, partial(load_model, config), bounds, display_name=display_name)
 
 
 def load_model(config: Config) -> Loaded:

@@ -56,9 +56,12 @@ class Bounds:
 class BatchEngine:
     """An `Engine` of one model."""
 
-    def __init__(self, model_id: str, load: Callable[[], Loaded], bounds: Bounds) -> None:
+    def __init__(
+        self, model_id: str, load: Callable[[], Loaded], bounds: Bounds, *, display_name: str | None = None
+    ) -> None:
         """`load` runs in the engine's thread; it raises ModelUnusableError."""
-        self._model_id, self._load_model, self._bounds = model_id, load, bounds
+        self._model_id, self._display_name = model_id, display_name or model_id
+        self._load_model, self._bounds = load, bounds
         self._loaded: Loaded | None = None
         self._ready = asyncio.Event()
         self._inbox: Inbox = SimpleQueue()
@@ -88,11 +91,10 @@ class BatchEngine:
             raise DomainError(Reason.UNAVAILABLE, "The model is not loaded.")
 
     def models(self) -> Sequence[Model]:
-        name = self._model_id.rpartition("/")[2]
-        length, share = (
-            (self._loaded.context_length, self._loaded.template_tokens_per_message) if self._loaded else (0, 0)
-        )
-        return [Model(self._model_id, name, length, share, self._ready.is_set())]
+        length, share = 0, 0
+        if self._loaded:
+            length, share = self._loaded.context_length, self._loaded.template_tokens_per_message
+        return [Model(self._model_id, self._display_name, length, share, self._ready.is_set())]
 
     def load(self) -> Load:
         return replace(self._load, waiting=len(self._alive) - self._load.running)

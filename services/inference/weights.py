@@ -18,6 +18,16 @@ _FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
 """What is fetched of a repository: no code, and no weights in formats that can carry it."""
 
 
+def names(model: str) -> tuple[str, str]:
+    """The id by which requests name a model, and what people read; never where it is on this machine."""
+    if model == bundled.MODEL_ID:
+        return bundled.MODEL_ID, bundled.DISPLAY_NAME
+    folder = Path(model)
+    if folder.is_dir():
+        return folder.resolve().name, folder.resolve().name
+    return model, folder.name
+
+
 def locate(model: str, cache: Path) -> Path:
     """The folder with a model's files, complete. Takes as long as a download does. Raises ModelUnusableError."""
     if model == bundled.MODEL_ID:

@@ -39,6 +39,7 @@ class Breaking:
     def __init__(self, model: StepModel) -> None:
         self._model = model
         self.breaks = False
+        self.stays_broken = False
 
     def step(self, chunks: Sequence[Chunk]) -> list[int | None]:
         if self.breaks:
@@ -47,6 +48,8 @@ class Breaking:
         return self._model.step(chunks)
 
     def warm_up(self) -> None:
+        if self.stays_broken:
+            raise RuntimeError("the device is gone")
         self._model.warm_up()
 
 
@@ -61,6 +64,23 @@ async def test_a_broken_step_ends_its_replies_and_the_next_one_works(tiny: Loade
             assert (await each.until(Failed)).error.reason is Reason.ENGINE_FAILED
         assert (engine.load().running, engine.load().cached_tokens) == (0, 0)
         await generate(engine, request(engine))
+
+
+async def test_an_engine_that_stays_broken_ends(tiny: Loaded) -> None:
+    breaking = Breaking(tiny.model)
+    engine = BatchEngine("tiny", lambda: replace(tiny, model=breaking), BOUNDS)
+    task = asyncio.create_task(engine.run())
+    await engine.wait_ready()
+    each = [await start(engine, long_request(engine)) for _ in range(SLOTS + 1)]
+    await each[0].until(Delta)
+    breaking.stays_broken = breaking.breaks = True
+    for one in each:
+        assert (await one.until(Failed)).error.reason is Reason.ENGINE_FAILED
+    with pytest.raises(RuntimeError, match="gone"):
+        await task
+    with pytest.raises(DomainError) as refused:
+        await engine.check()
+    assert refused.value.reason is Reason.UNAVAILABLE
 
 
 async def test_nan_ends_one_reply_and_leaves_the_other(tiny_folder: Path) -> None:

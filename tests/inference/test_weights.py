@@ -11,7 +11,7 @@ from transformers import BloomConfig, BloomForCausalLM
 
 from services.inference import bundled
 from services.inference.engine import ModelUnusableError
-from services.inference.weights import locate
+from services.inference.weights import locate, names
 from tests.inference.conftest import load_on_cpu
 from tests.inference.tiny import make_tokenizer
 
@@ -60,6 +60,12 @@ def test_pickled_weights_are_not_taken(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelUnusableError, match="safetensors"):
         load_on_cpu(locate(str(folder), folder))
+
+
+def test_a_model_is_named_without_its_place(folder: Path) -> None:
+    assert names(str(folder)) == ("model", "model")
+    assert names("org/some-model") == ("org/some-model", "some-model")
+    assert names(bundled.MODEL_ID) == (bundled.MODEL_ID, bundled.DISPLAY_NAME)
 
 
 def test_what_is_neither_a_folder_nor_an_id_is_refused(tmp_path: Path) -> None:

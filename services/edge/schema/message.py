@@ -101,7 +101,7 @@ class Branch:
 
 
 async def get_message(context: Context, conversation_id: str, message_id: str) -> pb.GetMessageResponse:
-    request = pb.GetMessageRequest(conversation_id=conversation_id, message_id=message_id)
+    request = pb.GetMessageRequest(conversation_id=conversation_id, message_id=message_id, with_siblings=True)
     return await context.call(context.mesh.history, context.mesh.messages.GetMessage, request)
 
 
