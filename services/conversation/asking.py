@@ -114,21 +114,22 @@ def changed_parameters(earlier: gen.GenerationParameters, given: gen.GenerationP
     return changed
 
 
-async def parent_of(request: pb.SendMessageRequest, leaf_id: str, history: History) -> str | None:
-    """The message that a new one follows: the one it names, or the current leaf (None where there is none).
+async def parent_of(
+    request: pb.SendMessageRequest, parent_id: str, parent: history_pb.Message | None, history: History
+) -> str | None:
+    """The message that a new one follows: the one it names, or the current leaf (None where there is none). `parent` is
+    the stored message of `parent_id`.
 
     Nobody can answer a reply that is still being written. Sending to the current leaf while another message is being
     answered makes a branch beside that message: two tabs that send at once get two branches.
     """
-    named = request.parent_id if request.HasField("parent_id") else ""
-    if not named and not leaf_id:
+    if not parent_id:
         return None
-    parent = await history.find(request.conversation_id, named or leaf_id)
     if parent is None:
         raise not_found("parent message")
     if parent.status != history_pb.MESSAGE_STATUS_IN_PROGRESS:
         return parent.message_id
-    if named:
+    if request.HasField("parent_id"):
         raise DomainError(Reason.REPLY_IN_PROGRESS, "The reply that this message follows is still being written.")
     asked = await history.find(request.conversation_id, parent.parent_id)
     return asked.parent_id if asked and asked.HasField("parent_id") else None

@@ -34,9 +34,17 @@ class History:
                 return None
             raise
 
-    async def create(self, message: history_pb.Message) -> history_pb.Message:
-        request = history_pb.CreateMessageRequest(message=message)
-        return (await self._peer.call(self._stub.CreateMessage, request)).message
+    async def find_all(self, conversation_id: str, *message_ids: str) -> dict[str, history_pb.Message]:
+        """Those of the messages that the caller has, by id; an empty id stands for none."""
+        wanted = {message_id for message_id in message_ids if message_id}
+        request = history_pb.BatchGetMessagesRequest(conversation_id=conversation_id, message_ids=wanted)
+        answer = await self._peer.call(self._stub.BatchGetMessages, request)
+        return {message.message_id: message for message in answer.messages}
+
+    async def create(self, *messages: history_pb.Message) -> list[history_pb.Message]:
+        """The messages as stored, in their order; the next is written only after the one before."""
+        request = history_pb.BatchCreateMessagesRequest(messages=messages)
+        return list((await self._peer.call(self._stub.BatchCreateMessages, request)).messages)
 
     async def complete(self, reply: history_pb.Message, result: history_pb.ReplyResult) -> history_pb.Message:
         """The reply with the result that stays."""

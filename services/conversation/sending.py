@@ -34,11 +34,15 @@ class Sender:
         # The conversation is read before the message: a repeated call then finds either what the first one found, or
         # the message that the first one wrote.
         conversation = await self.peers.metadata.conversation(request.conversation_id)
-        question, reply = await self._find(request.conversation_id, request.message_id, request.reply_id)
+        followed = request.parent_id or conversation.current_leaf_id
+        known = await self.peers.history.find_all(
+            request.conversation_id, request.message_id, request.reply_id, followed
+        )
+        question, reply = known.get(request.message_id), known.get(request.reply_id)
         if question is None:
             if reply:
                 raise asking.conflict(request.reply_id)
-            parent_id = await asking.parent_of(request, conversation.current_leaf_id, self.peers.history)
+            parent_id = await asking.parent_of(request, followed, known.get(followed), self.peers.history)
             question = asking.user_row(request, parent_id)
         else:
             asking.require_same_message(request, question)
@@ -47,10 +51,8 @@ class Sender:
                 return pb.SendMessageResponse(user_message=question, reply=reply)
         asked = await self._ask(conversation, question, request.reply_id, request.model, request.parameters)
         try:
-            # Side by side: neither counts until the call is answered, and a repeated call writes what is missing.
-            question, answer = await asyncio.gather(
-                self.peers.history.create(question),
-                self.peers.history.create(asking.reply_row(question, request.reply_id, asked)),
+            question, answer = await self.peers.history.create(
+                question, asking.reply_row(question, request.reply_id, asked)
             )
         except DomainError as error:
             if error.reason is Reason.MESSAGE_CONFLICT:
@@ -64,7 +66,8 @@ class Sender:
         earlier = await self.peers.history.find(request.conversation_id, request.message_id)
         if earlier is None or not earlier.HasField("request"):
             raise not_found("reply")
-        question, reply = await self._find(request.conversation_id, earlier.parent_id, request.reply_id)
+        known = await self.peers.history.find_all(request.conversation_id, earlier.parent_id, request.reply_id)
+        question, reply = known.get(earlier.parent_id), known.get(request.reply_id)
         if question is None:
             raise not_found("message")
         model = request.model or earlier.request.model
@@ -73,12 +76,9 @@ class Sender:
             await self._require_same(reply, question, model, given)
             return reply
         asked = await self._ask(conversation, question, request.reply_id, model, given)
-        reply = await self.peers.history.create(asking.reply_row(question, request.reply_id, asked))
+        [reply] = await self.peers.history.create(asking.reply_row(question, request.reply_id, asked))
         await self._start(reply)
         return reply
-
-    async def _find(self, conversation_id: str, *message_ids: str) -> list[history_pb.Message | None]:
-        return await asyncio.gather(*(self.peers.history.find(conversation_id, each) for each in message_ids))
 
     async def _require_same(
         self, reply: history_pb.Message, question: history_pb.Message, model: str, given: gen.GenerationParameters

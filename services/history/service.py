@@ -19,6 +19,7 @@ from services.history.wire import FINISH_REASONS, ROLES, STATUSES, to_proto, to_
 MAX_TEXT_BYTES = 1024 * 1024
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
+MAX_BATCH = 10
 PAGE_BYTES = 3 * 1024 * 1024
 """A page ends early, after at least one message, where its texts grow past this."""
 
@@ -30,17 +31,20 @@ class HistoryService(HistoryServiceServicer):
         self._store = store
 
     async def CreateMessage(self, request: pb.CreateMessageRequest, context: Context) -> pb.CreateMessageResponse:
-        message = request.message
-        _check_message(message)
-        who = caller()
-        row = to_record(message, who.tenant_id, who.require_account())
-        stored = await self._stored(row)
-        if stored is None:
-            await self._store.put(row)
-            stored = await self._stored(row)  # another may have won the id
-        if stored is None:
-            raise not_found("conversation")  # it was deleted meanwhile
-        return pb.CreateMessageResponse(message=to_proto(stored))
+        with Checks() as check:
+            _check_message(check, "message", request.message)
+        return pb.CreateMessageResponse(message=await self._create(request.message))
+
+    async def BatchCreateMessages(
+        self, request: pb.BatchCreateMessagesRequest, context: Context
+    ) -> pb.BatchCreateMessagesResponse:
+        with Checks() as check:
+            check.that("messages", 1 <= len(request.messages) <= MAX_BATCH, f"must be 1 to {MAX_BATCH} messages")
+            for place, message in enumerate(request.messages):
+                _check_message(check, f"messages[{place}]", message)
+                same = message.conversation_id == request.messages[0].conversation_id
+                check.that(f"messages[{place}].conversation_id", same, "must be the same in all messages")
+        return pb.BatchCreateMessagesResponse(messages=[await self._create(message) for message in request.messages])
 
     async def CompleteMessage(self, request: pb.CompleteMessageRequest, context: Context) -> pb.CompleteMessageResponse:
         _check_result(request)
@@ -61,6 +65,18 @@ class HistoryService(HistoryServiceServicer):
         siblings = await self._siblings([row]) if request.with_siblings else {}
         sibling_ids = siblings[row.message_id].message_ids if siblings else ()
         return pb.GetMessageResponse(message=to_proto(row), sibling_ids=sibling_ids)
+
+    async def BatchGetMessages(
+        self, request: pb.BatchGetMessagesRequest, context: Context
+    ) -> pb.BatchGetMessagesResponse:
+        with Checks() as check:
+            check.id("conversation_id", request.conversation_id)
+            check.that("message_ids", 1 <= len(request.message_ids) <= MAX_BATCH, f"must be 1 to {MAX_BATCH} ids")
+            for place, message_id in enumerate(request.message_ids):
+                check.id(f"message_ids[{place}]", message_id)
+        who = caller()
+        rows = [await self._store.get(request.conversation_id, message_id) for message_id in request.message_ids]
+        return pb.BatchGetMessagesResponse(messages=[to_proto(row) for row in rows if row and _is_owner(who, row)])
 
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
         with Checks() as check:
@@ -92,6 +108,17 @@ class HistoryService(HistoryServiceServicer):
         if first and _is_owner(who, first[0]):
             await self._store.delete(request.conversation_id)
         return pb.DeleteMessagesResponse()
+
+    async def _create(self, message: pb.Message) -> pb.Message:
+        who = caller()
+        row = to_record(message, who.tenant_id, who.require_account())
+        stored = await self._stored(row)
+        if stored is None:
+            await self._store.put(row)
+            stored = await self._stored(row)  # another may have won the id
+        if stored is None:
+            raise not_found("conversation")  # it was deleted meanwhile
+        return to_proto(stored)
 
     async def _stored(self, row: Message) -> Message | None:
         """The row as it is stored; raises if its id is taken by another."""
@@ -139,29 +166,27 @@ async def _page(rows: AsyncIterator[Message], who: Caller, size: int) -> tuple[l
     return page, ""
 
 
-def _check_message(message: pb.Message) -> None:
-    with Checks() as check:
-        check.id("message.conversation_id", message.conversation_id)
-        check.id("message.message_id", message.message_id)
-        if message.HasField("parent_id"):
-            check.id("message.parent_id", message.parent_id)
-            check.that("message.parent_id", message.parent_id != message.message_id, "must be another message")
-        check.that("message.role", message.role in ROLES, "must be a role")
-        check.text("message.text", message.text, max_bytes=MAX_TEXT_BYTES)
-        check.that("message.result", not message.HasField("result"), "must not be set")
-        if message.HasField("request"):
-            _check_request(check, message.request)
-            check.that("message.text", not message.text, "must be empty in a reply")
+def _check_message(check: Checks, name: str, message: pb.Message) -> None:
+    check.id(f"{name}.conversation_id", message.conversation_id)
+    check.id(f"{name}.message_id", message.message_id)
+    if message.HasField("parent_id"):
+        check.id(f"{name}.parent_id", message.parent_id)
+        check.that(f"{name}.parent_id", message.parent_id != message.message_id, "must be another message")
+    check.that(f"{name}.role", message.role in ROLES, "must be a role")
+    check.text(f"{name}.text", message.text, max_bytes=MAX_TEXT_BYTES)
+    check.that(f"{name}.result", not message.HasField("result"), "must not be set")
+    if message.HasField("request"):
+        _check_request(check, f"{name}.request", message.request)
+        check.that(f"{name}.text", not message.text, "must be empty in a reply")
 
 
-def _check_request(check: Checks, request: pb.ReplyRequest) -> None:
-    check.text("message.request.model", request.model, min_bytes=1, max_bytes=256)
-    check.text("message.request.system_prompt", request.system_prompt, max_bytes=MAX_TEXT_BYTES)
+def _check_request(check: Checks, name: str, request: pb.ReplyRequest) -> None:
+    check.text(f"{name}.model", request.model, min_bytes=1, max_bytes=256)
+    check.text(f"{name}.system_prompt", request.system_prompt, max_bytes=MAX_TEXT_BYTES)
     if request.HasField("context_start_id"):
-        check.id("message.request.context_start_id", request.context_start_id)
-    for name in ("temperature", "top_p", "max_output_tokens", "seed"):
-        present = request.parameters.HasField(name)
-        check.that(f"message.request.parameters.{name}", present, "must be set")
+        check.id(f"{name}.context_start_id", request.context_start_id)
+    for parameter in ("temperature", "top_p", "max_output_tokens", "seed"):
+        check.that(f"{name}.parameters.{parameter}", request.parameters.HasField(parameter), "must be set")
 
 
 def _check_result(request: pb.CompleteMessageRequest) -> None:

@@ -64,7 +64,7 @@ def _draw(logits: Tensor, peaks: Tensor, draws: Sequence[Draw]) -> list[int]:
 
 
 def _thresholds(ranked: Tensor, top_ps: Tensor) -> Tensor:
-    """The probability of the last token in each nucleus [rows, 1], from falling ones; of the very last, if none ends it.
+    """The probability of the last token in each nucleus [rows, 1], from falling ones; the very last, if none ends it.
 
     All tokens as likely as that one belong to the nucleus, so that no tie is broken by chance.
     """

@@ -47,11 +47,11 @@ async def test_it_knows_the_capital_of_france(engine: Engine) -> None:
 async def test_greedy_replies_are_those_of_transformers_alone_and_in_a_batch(engine: Engine, smollm2: Loaded) -> None:
     folder = convert_once(Cache().cache.expanduser())
     model = AutoModelForCausalLM.from_pretrained(folder)
-    asked = [ask(question, temperature=0, tokens=16) for question in QUESTIONS]
+    asked = [ask(question, temperature=0, tokens=12) for question in QUESTIONS]
     expected = []
     for question in QUESTIONS:
         prompt = torch.tensor([smollm2.tokenizer.encode(chat(question)).tokens])
-        output = model.generate(prompt, max_new_tokens=16, do_sample=False)  # type: ignore[misc]
+        output = model.generate(prompt, max_new_tokens=12, do_sample=False)  # type: ignore[misc]
         expected.append(output[0, prompt.shape[1] :].tolist())
     together = await asyncio.gather(*(generate(engine, each) for each in asked))
     assert [list(reply.tokens) for reply in together] == expected
@@ -60,7 +60,7 @@ async def test_greedy_replies_are_those_of_transformers_alone_and_in_a_batch(eng
 
 
 async def test_twenty_of_twenty_replies_are_the_same_when_continued(engine: Engine) -> None:
-    asked = [ask(QUESTIONS[seed % 8], temperature=0.8, seed=seed, tokens=40) for seed in range(20)]
+    asked = [ask(QUESTIONS[seed % 8], temperature=0.8, seed=seed, tokens=32) for seed in range(20)]
     whole = await asyncio.gather(*(generate(engine, each) for each in asked))
     splits = [1 + seed * 7 % (len(reply.tokens) - 1) for seed, reply in enumerate(whole)]
     emitted = [reply.tokens[:split] for reply, split in zip(whole, splits, strict=True)]
