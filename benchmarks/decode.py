@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.inference.batch_engine import BatchEngine, Bounds
+from services.inference.batch_engine import BatchEngine, Bounds, Loaded
 from services.inference.bundled import MODEL_ID, convert_once
 from services.inference.config import Config
 from services.inference.engine import ChatMessage, Delta, Engine, Parameters, Request, Role
@@ -57,7 +57,7 @@ async def rows(tokens: int = 64, rounds: int = 3, cache: Path | None = None) -> 
     folder = convert_once(cache or Config.model_fields["cache"].default.expanduser())
     bounds = Bounds(slots=max(CONVERSATIONS), waiting=0, cache_tokens=32_768, prefill_tokens=64)
 
-    def load_model():
+    def load_model() -> Loaded:
         return load(folder, device="cpu", threads=0, cache_tokens=bounds.cache_tokens, max_context_length=8192)
 
     engine = BatchEngine(MODEL_ID, load_model, bounds)

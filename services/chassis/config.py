@@ -60,8 +60,8 @@ def load(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
-            name = "_".join(str(part) for part in problem["loc"][:1]).upper()
-            print(f"{PREFIX}{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201 - before there is a log
+            name = "".join(f"{PREFIX}{part}: " for part in problem["loc"][:1]).upper()
+            print(f"{name}{problem['msg']}", file=sys.stderr)  # noqa: T201 - before there is a log
         sys.exit(2)
 
 

@@ -101,6 +101,9 @@ class Server:
                     await check()
             except (DomainError, TimeoutError):
                 return False
+            except Exception as error:  # noqa: BLE001 - a check that breaks has not passed
+                log(logger, logging.ERROR, "a check broke", type=type(error).__name__)
+                return False
             return True
 
         results = await asyncio.gather(*map(passes, self._checks.values()))
@@ -112,10 +115,17 @@ class Server:
             await self._health.set(name, status)
 
 
-async def serve(name: str, settings: ServiceSettings, server: Server, *work: Coroutine[None, None, None]) -> None:
+async def serve(
+    name: str,
+    settings: ServiceSettings,
+    server: Server,
+    *work: Coroutine[None, None, None],
+    hand_over: Callable[[], None] = lambda: None,
+) -> None:
     """Runs a server, and the work that goes on beside it, until SIGTERM or SIGINT; then drains it.
 
-    Work that fails ends the process: what restarts it also shows that it failed.
+    Work that fails ends the process: what restarts it also shows that it failed. `hand_over` is called when the server
+    is asked to stop, before it drains: for what would not end by itself.
     """
     start_logging(name, settings.log_level)
     stop = asyncio.Event()
@@ -127,6 +137,7 @@ async def serve(name: str, settings: ServiceSettings, server: Server, *work: Cor
             log(logger, logging.INFO, "listening", port=server.port, config=describe(settings))
             await stop.wait()
             log(logger, logging.INFO, "draining")
+            hand_over()
         for task in running:
             task.cancel()
     log(logger, logging.INFO, "stopped")

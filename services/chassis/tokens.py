@@ -99,7 +99,8 @@ class AuthKeys:
                     raise from_rpc(error) from None
             else:
                 self._keys = {key.key_id: public_key(key.public_key) for key in answer.keys}
-            self._asked = time.monotonic()
+            finally:
+                self._asked = time.monotonic()
 
 
 def public_key(raw: bytes) -> OKPKey:

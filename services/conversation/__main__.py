@@ -49,7 +49,12 @@ async def main() -> None:
             {descriptor: lambda server: add_ConversationServiceServicer_to_server(service, server)},
             checks={"journal": journal.check, "inference": router.check},
         )
-        await serve(NAME, config, server, writer.run(), hub.run(), runner.run())
+
+        def hand_over() -> None:
+            runner.leave()
+            service.leave()
+
+        await serve(NAME, config, server, writer.run(), hub.run(), runner.run(), hand_over=hand_over)
 
 
 if __name__ == "__main__":

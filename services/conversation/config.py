@@ -1,6 +1,8 @@
 """What can be turned in conversation."""
 
-from pydantic import Field, SecretStr
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
 
 from services.chassis.config import Address, Names, PeerSettings, ServiceSettings
 
@@ -18,7 +20,7 @@ class Config(ServiceSettings, PeerSettings):
     max_turns: int = Field(256, ge=1)
     """Replies that this process writes at once; the others wait in the queue."""
     max_queued_turns: int = Field(10_000, ge=1)
-    """Turns that may wait or run in one shard; more are refused."""
+    """Turns that may wait or run in one shard; more are refused as UNAVAILABLE, and can be sent again."""
     max_watches: int = Field(20_000, ge=1)
     """Watches that one stream of the edge may have open."""
 
@@ -41,3 +43,11 @@ class Config(ServiceSettings, PeerSettings):
     default_temperature: float = Field(0.7, ge=0, le=2)
     default_top_p: float = Field(0.95, gt=0, le=1)
     default_max_output_tokens: int = Field(1024, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if 3 * self.renew_seconds > self.lease_seconds:
+            raise ValueError("PARLEY_RENEW_SECONDS must be at most a third of PARLEY_LEASE_SECONDS")
+        if self.redis_connections < 2 * self.shards + 4:
+            raise ValueError("PARLEY_REDIS_CONNECTIONS must be at least twice PARLEY_SHARDS and 4 more")
+        return self

@@ -1,10 +1,12 @@
 """A reply as its runner has it while it is written."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from parley.history.v1.history_service_pb2 import ReplyResult
 from services.chassis.identity import Caller, ReservationSubject
 
 TOKEN_BYTES = 4
@@ -36,9 +38,17 @@ class Turn:
     """Its place in the queue."""
 
     @property
+    def turn_id(self) -> str:
+        """Names the turn everywhere: clients choose reply ids, and may choose the same one in two conversations.
+
+        A UUIDv7 with the time of the reply's id, so that it is a function of the two ids."""
+        mixed = hashlib.blake2b(f"{self.conversation_id}/{self.reply_id}".encode(), digest_size=10).hexdigest()
+        return f"{self.reply_id[:13]}-7{mixed[:3]}-{'89ab'[int(mixed[3], 16) % 4]}{mixed[4:7]}-{mixed[7:19]}"
+
+    @property
     def owner(self) -> Caller:
         """The account that the reply is for, as this service acts for it while nobody waits for an answer."""
-        return Caller("conversation", self.tenant_id, self.account_id, subject=ReservationSubject(self.reply_id))
+        return Caller("conversation", self.tenant_id, self.account_id, subject=ReservationSubject(self.turn_id))
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +63,9 @@ class Draft:
     written_text: int
     queue_position: int | None = None
     written_queue_position: int | None = None
+    confirmed: bool = True
+    result: ReplyResult | None = None
+    """How the reply ended, while it is not stored yet."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Somebody asked for the reply to stop."""
     lost: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,9 +77,9 @@ class Draft:
 
     @property
     def is_written(self) -> bool:
-        """Whether the journal has all there is."""
+        """Whether the journal has all there is, and was asked since `confirmed` was taken back."""
         lengths = (self.written_tokens, self.written_text) == (len(self.tokens), len(self.text))
-        return lengths and self.written_queue_position == self.queue_position
+        return self.confirmed and lengths and self.written_queue_position == self.queue_position
 
     @property
     def token_count(self) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from parley.history.v1.history_service_pb2 import Message
@@ -12,13 +12,18 @@ from services.chassis.identity import acting_for
 from services.chassis.telemetry import log
 from services.conversation.config import Config
 from services.conversation.draft import Turn
-from services.conversation.journal import Journal, Reading
+from services.conversation.journal import Journal
 from services.conversation.peers import History
 from services.conversation.writer import Writer
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
+"""Between attempts to listen while the journal is away."""
+BATCH = 256
+"""Replies that one call reads on."""
+MAX_LOOKUPS = 64
+"""Replies that are looked for in history at once."""
 
 
 class Followed:
@@ -30,6 +35,8 @@ class Followed:
         self.queue_position: int | None = None
         self.ended: Message | None = None
         self.failure: DomainError | None = None
+        self.looking = False
+        """Somebody looks for it in history right now."""
         self.watchers: dict[Callable[[], None], None] = {}
         """Called when something changed."""
 
@@ -57,25 +64,27 @@ class Hub:
 
     def __init__(self, journal: Journal, history: History, writer: Writer, config: Config) -> None:
         self._journal, self._history, self._writer, self._config = journal, history, writer, config
-        self._followed: dict[tuple[str, str, str], Followed] = {}
+        self._followed: dict[str, dict[Turn, Followed]] = {}
+        """By the turn's id, and then by who watches it."""
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
+        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
 
     @contextmanager
     def follow(self, turn: Turn, wake: Callable[[], None]) -> Iterator[Followed]:
         """Has `wake` called whenever the reply changed, first soon after the start."""
-        key = (turn.tenant_id, turn.account_id, turn.reply_id)
-        followed = self._followed.get(key)
-        if followed is None:
-            followed = self._followed[key] = Followed(turn)
+        same_turn = self._followed.setdefault(turn.turn_id, {})
+        followed = same_turn.setdefault(turn, Followed(turn))
         followed.watchers[wake] = None
-        self._look_at(turn.reply_id)
+        self._look_at(turn.turn_id)
         try:
             yield followed
         finally:
             followed.watchers.pop(wake, None)
-            if not followed.watchers and self._followed.get(key) is followed:
-                del self._followed[key]
+            if not followed.watchers:
+                same_turn.pop(turn, None)
+            if not same_turn:
+                self._followed.pop(turn.turn_id, None)
 
     async def wait(self, turn: Turn) -> Message:
         """The reply once it ended. Raises DomainError; wrap it in a timeout."""
@@ -92,10 +101,10 @@ class Hub:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._poll())
-            tasks.create_task(self._read())
+            tasks.create_task(self._read(tasks))
 
-    def _look_at(self, *reply_ids: str) -> None:
-        self._dirty.update(reply_ids)
+    def _look_at(self, *turn_ids: str) -> None:
+        self._dirty.update(turn_ids)
         self._news.set()
 
     async def _listen(self) -> None:
@@ -111,47 +120,60 @@ class Hub:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._config.poll_seconds)
-            self._look_at(*(followed.turn.reply_id for followed in self._followed.values()))
+            self._look_at(*self._followed)
 
-    async def _read(self) -> None:
+    async def _read(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             await self._news.wait()
             self._news.clear()  # before reading: what comes later sets it again
             started = time.monotonic()
             dirty, self._dirty = self._dirty, set()
-            wanted = [each for each in self._followed.values() if each.turn.reply_id in dirty and not each.over]
-            brought = await asyncio.gather(*map(self._read_batch, self._by_shard(wanted)))
+            brought = await asyncio.gather(*(self._read_batch(batch, tasks) for batch in self._batches(dirty)))
             if any(brought):
                 await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
 
-    def _by_shard(self, wanted: list[Followed]) -> Iterable[list[Followed]]:
-        batches: dict[int, list[Followed]] = {}
-        for followed in wanted:
-            batches.setdefault(self._journal.shard(followed.turn.conversation_id), []).append(followed)
-        return batches.values()
+    def _batches(self, turn_ids: set[str]) -> Iterator[list[Followed]]:
+        """The followed replies among these turns that are not over: each batch of one shard, and not too large."""
+        shards: dict[int, list[Followed]] = {}
+        for turn_id in turn_ids & self._followed.keys():
+            for followed in self._followed[turn_id].values():
+                if not followed.over:
+                    shards.setdefault(self._journal.shard(followed.turn.conversation_id), []).append(followed)
+        for shard in shards.values():
+            for start in range(0, len(shard), BATCH):
+                yield shard[start : start + BATCH]
 
-    async def _read_batch(self, batch: list[Followed]) -> bool:
+    async def _read_batch(self, batch: list[Followed], tasks: asyncio.TaskGroup) -> bool:
         """Reads on in replies of one shard. Returns whether there was more."""
         try:
             readings = await self._journal.read([(each.turn, len(each.text)) for each in batch])
         except DomainError:
-            readings = [Reading(known=False, ended=True, queue_position=None, text=b"") for _ in batch]
-        async with asyncio.TaskGroup() as tasks:
-            for followed, reading in zip(batch, readings, strict=True):
-                if reading.text or reading.queue_position != followed.queue_position:
-                    followed.text += reading.text
-                    followed.queue_position = reading.queue_position
-                    followed.wake()
-                if reading.ended or not reading.known:
-                    tasks.create_task(self._look_into_history(followed, queue=not reading.known and not reading.ended))
+            # The journal is away: a reply may have ended all the same.
+            for followed in batch:
+                self._look(followed, tasks, queue=False)
+            return False
+        for followed, reading in zip(batch, readings, strict=True):
+            if reading.text or reading.queue_position != followed.queue_position:
+                followed.text += reading.text
+                followed.queue_position = reading.queue_position
+                followed.wake()
+            if reading.ended or not reading.known:
+                self._look(followed, tasks, queue=not reading.known)
         return any(reading.text for reading in readings)
+
+    def _look(self, followed: Followed, tasks: asyncio.TaskGroup, *, queue: bool) -> None:
+        """Looks into history beside the reading, so that a slow answer holds up nobody else."""
+        if not followed.looking:
+            followed.looking = True
+            tasks.create_task(self._look_into_history(followed, queue=queue))
 
     async def _look_into_history(self, followed: Followed, *, queue: bool) -> None:
         """Ends the reply if it has a result; queues it again if the journal lost it (it is a function of its row)."""
         turn = followed.turn
         try:
-            with acting_for(turn.owner):
-                message = await self._history.find(turn.conversation_id, turn.reply_id)
+            async with self._lookups:
+                with acting_for(turn.owner):
+                    message = await self._history.find(turn.conversation_id, turn.reply_id)
             if message is None:
                 followed.fail(not_found("message"))
             elif message.HasField("result") or not message.HasField("request"):
@@ -160,6 +182,8 @@ class Hub:
                 log(logger, logging.INFO, "turn queued again", reply_id=turn.reply_id)
                 await self._journal.enqueue(turn)
         except DomainError as error:
+            log(logger, logging.WARNING, "reply not readable for now", reply_id=turn.reply_id, reason=error.reason)
             if error.reason in (Reason.UNAUTHENTICATED, Reason.PERMISSION_DENIED):
                 followed.fail(not_found("message"))  # nothing was ever reserved for this account under this id
-            log(logger, logging.WARNING, "reply not readable for now", reply_id=turn.reply_id, reason=error.reason)
+        finally:
+            followed.looking = False

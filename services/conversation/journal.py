@@ -24,6 +24,8 @@ VERSION = 1
 
 GROUP = "runners"
 BLOCK_MILLISECONDS = 1_000
+LOOK_AT = 200
+"""Turns in the queue that one look for lapsed leases passes."""
 SOCKET_SECONDS = 5.0
 
 Script = Callable[[Sequence[str], Sequence[object]], Awaitable[Any]]
@@ -48,7 +50,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Replies that something happened to; `cancelled` are those that somebody wants to stop."""
+    """Turns that something happened to, by their ids; `cancelled` are those that somebody wants to stop."""
 
     changed: frozenset[str]
     cancelled: frozenset[str]
@@ -59,7 +61,10 @@ class Journal:
         self._redis, self._config = redis, config
         self.shards = range(config.shards)
         self._lease = int(config.lease_seconds * 1000)
+        self._renew = int(config.renew_seconds * 1000)
         self._ttl = config.journal_ttl_seconds * 1000
+        self._looked: dict[int, bytes | str] = dict.fromkeys(self.shards, "0-0")
+        """How far the last look for lapsed turns came."""
 
         def script(name: str) -> Script:
             source = resources.files("services.conversation").joinpath("lua", f"{name}.lua").read_text()
@@ -68,6 +73,7 @@ class Journal:
         self._enqueue, self._claim, self._append = script("enqueue"), script("claim"), script("append")
         self._restore, self._finish = script("restore"), script("finish")
         self._cancel, self._read = script("cancel"), script("read")
+        self._lapsed, self._release = script("lapsed"), script("release")
 
     def shard(self, conversation_id: str) -> int:
         return zlib.crc32(conversation_id.encode()) % self._config.shards
@@ -96,17 +102,25 @@ class Journal:
         entries = found.values() if isinstance(found, dict) else [stream[1] for stream in found or ()]
         return _turns([entry for stream in entries for entry in _flat(stream)])
 
-    async def take_over(self, shard: int, runner: str, count: int) -> list[Turn]:
-        """Up to `count` turns that somebody took a lease's time ago and did not finish. Their leases may be alive."""
+    async def take_over(self, shard: int, runner: str) -> list[Turn]:
+        """Turns that were taken and not finished, and whose leases have lapsed. Each call looks a part further."""
         with _as_unavailable():
             try:
                 found = await self._redis.xautoclaim(
-                    self._turns(shard), GROUP, runner, min_idle_time=self._lease, count=count
+                    self._turns(shard), GROUP, runner, self._renew // 2, start_id=self._looked[shard], count=LOOK_AT
                 )
             except ResponseError:
                 await self._make_group(shard)
                 return []
-        return _turns(found[1])
+            self._looked[shard] = found[0]
+            turns = _turns(found[1])
+            lapsed = await self._lapsed([self._record(turn) for turn in turns], [self._lease]) if turns else []
+        return [turn for turn, is_lapsed in zip(turns, lapsed, strict=True) if is_lapsed]
+
+    async def release(self, draft: Draft) -> None:
+        """Gives up a turn's lease, so that another runner takes it at once."""
+        with _as_unavailable():
+            await self._release([self._record(draft.turn)], [draft.epoch])
 
     async def done(self, turn: Turn) -> None:
         """Takes a turn out of the queue."""
@@ -147,7 +161,7 @@ class Journal:
             keys += [self._record(draft.turn), self._text(draft.turn), self._tokens(draft.turn)]
             position = "" if draft.queue_position is None else draft.queue_position
             tokens, text = bytes(draft.tokens[draft.written_tokens :]), bytes(draft.text[draft.written_text :])
-            values += [draft.turn.reply_id, draft.epoch, draft.written_tokens, tokens]
+            values += [draft.turn.turn_id, draft.epoch, draft.written_tokens, tokens]
             values += [draft.written_text, text, position]
         ends = [(len(draft.tokens), len(draft.text), draft.queue_position) for draft in drafts]
         with _as_unavailable():
@@ -156,6 +170,7 @@ class Journal:
         for draft, outcome, end in zip(drafts, outcomes, ends, strict=True):
             if outcome in (Outcome.OK, Outcome.CANCEL):
                 draft.written_tokens, draft.written_text, draft.written_queue_position = end
+                draft.confirmed = True
         return outcomes
 
     async def restore(self, draft: Draft) -> None:
@@ -165,7 +180,7 @@ class Journal:
         keys.append(self._turns(self.shard(turn.conversation_id)))
         who = (turn.reply_id, turn.conversation_id, turn.tenant_id, turn.account_id)
         with _as_unavailable():
-            await self._restore(keys, [*who, draft.epoch, self._lease, self._ttl])
+            await self._restore(keys, [*who, draft.epoch, int(draft.cancelled.is_set()), self._lease, self._ttl])
         draft.written_tokens = draft.written_text = 0
 
     async def finish(self, turn: Turn) -> None:
@@ -173,13 +188,13 @@ class Journal:
         keys = [self._record(turn), self._text(turn), self._tokens(turn), self._running(turn)]
         channel = self._channel(self.shard(turn.conversation_id))
         with _as_unavailable():
-            await self._finish(keys, [turn.reply_id, self._config.linger_seconds * 1000, channel])
+            await self._finish(keys, [turn.reply_id, turn.turn_id, self._config.linger_seconds * 1000, channel])
 
     async def cancel(self, turn: Turn) -> None:
         """Asks whoever writes the reply to stop; if nobody does, whoever takes it will."""
         channel = self._channel(self.shard(turn.conversation_id))
         with _as_unavailable():
-            known = await self._cancel([self._record(turn)], [turn.reply_id, channel])
+            known = await self._cancel([self._record(turn)], [turn.turn_id, channel])
         if not known:
             await self.enqueue(turn, cancelled=True)
 
@@ -230,13 +245,13 @@ class Journal:
         return f"parley:{VERSION}:{{{self.shard(conversation_id)}}}:{kind}:{name}"
 
     def _record(self, turn: Turn) -> str:
-        return self._key(turn.conversation_id, "r", turn.reply_id)
+        return self._key(turn.conversation_id, "r", turn.turn_id)
 
     def _text(self, turn: Turn) -> str:
-        return self._key(turn.conversation_id, "t", turn.reply_id)
+        return self._key(turn.conversation_id, "t", turn.turn_id)
 
     def _tokens(self, turn: Turn) -> str:
-        return self._key(turn.conversation_id, "k", turn.reply_id)
+        return self._key(turn.conversation_id, "k", turn.turn_id)
 
     def _running(self, turn: Turn) -> str:
         return self._key(turn.conversation_id, "c", turn.conversation_id)

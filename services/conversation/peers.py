@@ -99,15 +99,15 @@ class Ledger:
     def __init__(self, peer: Peer) -> None:
         self._peer, self._stub = peer, UsageServiceStub(peer.channel)
 
-    async def reserve(self, reply_id: str, model: str, tokens: int) -> None:
-        request = usage_pb.ReserveUsageRequest(reservation_id=reply_id, model=model, tokens=tokens)
+    async def reserve(self, turn_id: str, model: str, tokens: int) -> None:
+        request = usage_pb.ReserveUsageRequest(reservation_id=turn_id, model=model, tokens=tokens)
         await self._peer.call(self._stub.ReserveUsage, request)
 
-    async def settle(self, reply_id: str, usage: TokenUsage) -> None:
-        await self._peer.call(self._stub.SettleUsage, usage_pb.SettleUsageRequest(reservation_id=reply_id, usage=usage))
+    async def settle(self, turn_id: str, usage: TokenUsage) -> None:
+        await self._peer.call(self._stub.SettleUsage, usage_pb.SettleUsageRequest(reservation_id=turn_id, usage=usage))
 
-    async def release(self, reply_id: str) -> None:
-        await self._peer.call(self._stub.ReleaseUsage, usage_pb.ReleaseUsageRequest(reservation_id=reply_id))
+    async def release(self, turn_id: str) -> None:
+        await self._peer.call(self._stub.ReleaseUsage, usage_pb.ReleaseUsageRequest(reservation_id=turn_id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class Replica:
         self.peer = Peer("inference", self._channel, tokens)
         self.stub = InferenceServiceStub(self._channel)
         self._generations: dict[str, Generation] = {}
+        self._broken = asyncio.Event()
         self._commands: asyncio.Queue[pb.GenerateManyRequest] = asyncio.Queue(MAX_COMMANDS)
 
     @property
@@ -99,7 +100,7 @@ class Replica:
     @asynccontextmanager
     async def generate(self, request: pb.GenerateRequest) -> AsyncIterator[Generation]:
         """Starts a generation; leaving the block stops it if it has not ended."""
-        if not self.connected:
+        if not self.connected or self._broken.is_set():
             raise ReplicaLostError
         generation = Generation(request.generation_id, self)
         self._generations[generation.generation_id] = generation
@@ -114,7 +115,9 @@ class Replica:
         try:
             self._commands.put_nowait(command)
         except asyncio.QueueFull:
-            self._lose_all()  # it takes nothing any more: whoever waits for it goes elsewhere
+            # It takes nothing any more: the stream is opened again, and who waits for it goes elsewhere.
+            self._broken.set()
+            self._lose_all()
 
     async def _run(self) -> None:
         pause = RECONNECT_SECONDS[0]
@@ -122,7 +125,7 @@ class Replica:
             try:
                 async for _ in self._responses():
                     pause = RECONNECT_SECONDS[0]
-            except (grpc.aio.AioRpcError, DomainError, TimeoutError) as error:
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, DomainError, TimeoutError) as error:
                 if self.connected:
                     log(logger, logging.WARNING, "replica lost", address=self.address, why=type(error).__name__)
             finally:
@@ -134,6 +137,7 @@ class Replica:
     async def _responses(self) -> AsyncIterator[None]:
         """Opens a stream and hands out what it brings; one item for each response."""
         self._commands = asyncio.Queue(MAX_COMMANDS)
+        self._broken.clear()
         call = self.stub.GenerateMany(metadata=await self.peer.metadata(None), timeout=STREAM_SECONDS)
         sending = asyncio.create_task(self._send_to(call, self._commands))
         try:
@@ -142,6 +146,8 @@ class Replica:
                     response = await call.read()
                 if not isinstance(response, pb.GenerateManyResponse):
                     return  # the end of the stream
+                if self._broken.is_set():
+                    return
                 self.connected = True
                 self._hand_out(response)
                 yield

@@ -11,6 +11,8 @@ from services.chassis.errors import DomainError, Reason
 from services.chassis.tokens import Tokens
 from services.conversation.replica import Generation, Replica, ReplicaLostError
 
+RETRY_SECONDS = 0.5
+"""How soon they are asked again after nobody answered."""
 MODELS_SECONDS = 10.0
 """How long the list of models is used without asking again. While nobody answers, the last one stays."""
 
@@ -56,7 +58,7 @@ class Router:
         return random.choice([replica for replica in connected if replica.load == least])  # noqa: S311 - ties
 
     async def _known_models(self) -> dict[str, pb.Model]:
-        if time.monotonic() - self._asked > MODELS_SECONDS:
+        if time.monotonic() - self._asked > MODELS_SECONDS and not (self._models and self._asking.locked()):
             async with self._asking:
                 if time.monotonic() - self._asked > MODELS_SECONDS:
                     await self._ask_for_models()
@@ -69,7 +71,8 @@ class Router:
             replica = self._choose()
             answer = await replica.peer.call(replica.stub.ListModels, pb.ListModelsRequest(), as_service=True)
         except (ReplicaLostError, DomainError):
-            return  # the last list stays
+            self._asked = time.monotonic() - MODELS_SECONDS + RETRY_SECONDS  # the last list stays
+            return
         if ready := {model.model_id: model for model in answer.models if model.ready}:
             self._models = ready
             self._asked = time.monotonic()

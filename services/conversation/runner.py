@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import secrets
+from contextlib import suppress
 
-from services.chassis.errors import DomainError
+from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import acting_for
 from services.chassis.telemetry import current_trace, log, start_trace
 from services.conversation.config import Config
@@ -15,6 +15,11 @@ from services.conversation.writer import Writer
 
 logger = logging.getLogger(__name__)
 
+NAME = "runner"
+"""Of every runner in the queue's group: whose turn it is, its lease says."""
+AWAY = {Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED}
+"""Why a turn is told again; any other reason would come back."""
+HAND_OVER_SECONDS = 1.0
 AWAY_SECONDS = 0.5
 """Between attempts while the queue cannot be read."""
 RETRY_SECONDS = (0.5, 5.0)
@@ -28,12 +33,28 @@ class Runner:
 
     def __init__(self, journal: Journal, writer: Writer, story: Story, config: Config) -> None:
         self._journal, self._writer, self._story, self._config = journal, writer, story, config
-        self._name = secrets.token_hex(8)
         self._here: set[str] = set()
-        """Replies that this process writes."""
-        self._left = asyncio.Event()
+        """Turns that this process has."""
+        self._left, self._leaving = asyncio.Event(), asyncio.Event()
 
     async def run(self) -> None:
+        """Until cancelled, or asked to leave; then every turn has been handed over."""
+        running = asyncio.create_task(self._run_all())
+        leaving = asyncio.create_task(self._leaving.wait())
+        try:
+            await asyncio.wait((running, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+        finally:
+            leaving.cancel()
+            running.cancel()
+            await asyncio.gather(running, leaving, return_exceptions=True)
+
+    def leave(self) -> None:
+        """Has every turn handed over to other processes, and takes no more."""
+        self._leaving.set()
+
+    async def _run_all(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for shard in self._journal.shards:
                 tasks.create_task(self._take(shard, tasks))
@@ -43,7 +64,7 @@ class Runner:
         while True:
             room = await self._room()
             try:
-                turns = await self._journal.take(shard, self._name, room)
+                turns = await self._journal.take(shard, NAME, room)
             except DomainError:
                 await asyncio.sleep(AWAY_SECONDS)
             else:
@@ -52,11 +73,10 @@ class Runner:
     async def _take_over(self, shard: int, tasks: asyncio.TaskGroup) -> None:
         while True:
             await asyncio.sleep(self._config.renew_seconds)
-            room = await self._room()
             try:
-                self._start(await self._journal.take_over(shard, self._name, room), tasks)
+                self._start(await self._journal.take_over(shard, NAME), tasks)
             except DomainError:
-                continue  # _take waits and says so
+                continue  # the journal is away; others say so
 
     async def _room(self) -> int:
         """How many more turns may run here; waits until one may."""
@@ -66,9 +86,10 @@ class Runner:
         return self._config.max_turns - len(self._here)
 
     def _start(self, turns: list[Turn], tasks: asyncio.TaskGroup) -> None:
+        """Starts those that are not here and have room; the others are found again, here or elsewhere."""
         for turn in turns:
-            if turn.reply_id not in self._here:
-                self._here.add(turn.reply_id)
+            if turn.turn_id not in self._here and len(self._here) < self._config.max_turns:
+                self._here.add(turn.turn_id)
                 tasks.create_task(self._run(turn))
 
     async def _run(self, turn: Turn) -> None:
@@ -82,7 +103,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - its lease lapses, and it is tried again; the others go on
             log(logger, logging.ERROR, "turn left", reply_id=turn.reply_id, why=type(error).__name__)
         finally:
-            self._here.discard(turn.reply_id)
+            self._here.discard(turn.turn_id)
             self._left.set()
 
     async def _while_ours(self, claim: Claim) -> None:
@@ -96,6 +117,15 @@ class Runner:
             for task in (telling, lost):
                 task.cancel()
             await asyncio.gather(telling, lost, return_exceptions=True)
+            if not telling.done() or telling.cancelled():
+                await self._hand_over(claim)
+
+    async def _hand_over(self, claim: Claim) -> None:
+        """This process stops: another need not wait for the lease to lapse."""
+        with suppress(DomainError):
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self._journal.append(self._journal.shard(claim.draft.turn.conversation_id), [claim.draft])
+                await self._journal.release(claim.draft)
 
     async def _tell(self, claim: Claim) -> None:
         pause = RETRY_SECONDS[0]
@@ -105,6 +135,9 @@ class Runner:
             except TurnLostError:
                 return
             except DomainError as error:
+                if error.reason not in AWAY:
+                    await self._story.give_up(claim.draft, error.reason)
+                    return
                 log(logger, logging.WARNING, "turn waits", reply_id=claim.draft.turn.reply_id, reason=error.reason)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_SECONDS[1])

@@ -1,7 +1,5 @@
 """Sending: everything is checked, then reserved, then stored, and only then queued."""
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -11,7 +9,6 @@ from parley.inference.v1 import generation_pb2 as gen
 from parley.metadata.v1.metadata_service_pb2 import Conversation
 from services.chassis.errors import DomainError, Reason, not_found
 from services.chassis.identity import caller
-from services.chassis.telemetry import log
 from services.conversation import asking
 from services.conversation.config import Config
 from services.conversation.draft import Turn
@@ -19,8 +16,6 @@ from services.conversation.journal import Journal
 from services.conversation.peers import Peers
 from services.conversation.prompt import fit
 from services.conversation.router import Router
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +42,10 @@ class Sender:
         else:
             asking.require_same_message(request, question)
             if reply:
-                await self._require_same(reply, question, request.model, request.parameters)
+                asking.require_same_reply(reply, question, request.model, request.parameters)
+                if conversation.current_leaf_id in ("", question.parent_id):
+                    await self._show(reply)  # the first call died before it did
+                await self._queue_unless_ended(reply)
                 return pb.SendMessageResponse(user_message=question, reply=reply)
         asked = await self._ask(conversation, question, request.reply_id, request.model, request.parameters)
         try:
@@ -73,20 +71,15 @@ class Sender:
         model = request.model or earlier.request.model
         given = asking.changed_parameters(earlier.request.parameters, request.parameters)
         if reply:
-            await self._require_same(reply, question, model, given)
+            asking.require_same_reply(reply, question, model, given)
+            if conversation.current_leaf_id == earlier.message_id:
+                await self._show(reply)
+            await self._queue_unless_ended(reply)
             return reply
         asked = await self._ask(conversation, question, request.reply_id, model, given)
         [reply] = await self.peers.history.create(asking.reply_row(question, request.reply_id, asked))
         await self._start(reply)
         return reply
-
-    async def _require_same(
-        self, reply: history_pb.Message, question: history_pb.Message, model: str, given: gen.GenerationParameters
-    ) -> None:
-        """Makes sure that a stored reply is what this call asks for; it is queued again in case the journal lost it."""
-        asking.require_same_reply(reply, question, model, given)
-        if not reply.HasField("result"):
-            await self._queue(reply)
 
     async def _ask(
         self,
@@ -102,7 +95,8 @@ class Sender:
         fitted = await fit(
             self.router, model, conversation.system_prompt, self._upward(question), parameters.max_output_tokens
         )
-        await self.peers.ledger.reserve(reply_id, model.model_id, fitted.tokens + parameters.max_output_tokens)
+        turn = _turn(question.conversation_id, reply_id)
+        await self._reserve(turn, model.model_id, fitted.tokens + parameters.max_output_tokens)
         return history_pb.ReplyRequest(
             model=model.model_id,
             parameters=parameters,
@@ -110,18 +104,34 @@ class Sender:
             context_start_id=fitted.start_id,
         )
 
-    async def _start(self, reply: history_pb.Message) -> None:
-        shown = Conversation(conversation_id=reply.conversation_id, current_leaf_id=reply.message_id)
-        await asyncio.gather(self._queue(reply), self.peers.metadata.update(shown, "current_leaf_id"))
-
-    async def _queue(self, reply: history_pb.Message) -> None:
-        who = caller()
-        turn = Turn(reply.message_id, reply.conversation_id, who.tenant_id, who.require_account())
+    async def _reserve(self, turn: Turn, model: str, tokens: int) -> None:
         try:
-            await self.journal.enqueue(turn)
+            await self.peers.ledger.reserve(turn.turn_id, model, tokens)
         except DomainError as error:
-            # The row is stored, and whoever watches the reply has it queued again.
-            log(logger, logging.WARNING, "turn not queued", reply_id=turn.reply_id, reason=error.reason)
+            if error.reason is not Reason.RESERVATION_CONFLICT:
+                raise
+            # An earlier call reserved for this reply, died before it stored it, and found other things to reserve for.
+            await self.peers.ledger.release(turn.turn_id)
+            await self.peers.ledger.reserve(turn.turn_id, model, tokens)
+
+    async def _start(self, reply: history_pb.Message) -> None:
+        try:
+            await self._show(reply)
+        except DomainError as error:
+            if error.reason is Reason.NOT_FOUND:  # deleted meanwhile: nothing may stay
+                await self.peers.history.delete(reply.conversation_id)
+                await self.peers.ledger.release(_turn(reply.conversation_id, reply.message_id).turn_id)
+            raise
+        await self._queue_unless_ended(reply)
+
+    async def _show(self, reply: history_pb.Message) -> None:
+        shown = Conversation(conversation_id=reply.conversation_id, current_leaf_id=reply.message_id)
+        await self.peers.metadata.update(shown, "current_leaf_id")
+
+    async def _queue_unless_ended(self, reply: history_pb.Message) -> None:
+        """Raises UNAVAILABLE if the journal is away or full: the rows are stored, and the call can be repeated."""
+        if not reply.HasField("result"):
+            await self.journal.enqueue(_turn(reply.conversation_id, reply.message_id))
 
     async def _upward(self, question: history_pb.Message) -> AsyncIterator[history_pb.Message]:
         yield question
@@ -132,4 +142,9 @@ class Sender:
     async def _give_back(self, conversation_id: str, reply_id: str) -> None:
         """Releases what was reserved for a reply that was refused, unless the id is that of a reply which is there."""
         if await self.peers.history.find(conversation_id, reply_id) is None:
-            await self.peers.ledger.release(reply_id)
+            await self.peers.ledger.release(_turn(conversation_id, reply_id).turn_id)
+
+
+def _turn(conversation_id: str, reply_id: str) -> Turn:
+    who = caller()
+    return Turn(reply_id, conversation_id, who.tenant_id, who.require_account())

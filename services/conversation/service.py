@@ -1,7 +1,8 @@
 """ConversationService: message in, domain call, message out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -31,6 +32,21 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ConversationService(ConversationServiceServicer):
     def __init__(self, sender: Sender, peers: Peers, journal: Journal, hub: Hub, config: Config) -> None:
         self._sender, self._peers, self._journal, self._hub, self._config = sender, peers, journal, hub, config
+        self._watching: set[Watches] = set()
+
+    def leave(self) -> None:
+        """Ends the streams of watchers, so that they go on at another replica."""
+        for watches in self._watching:
+            watches.leave()
+
+    @contextmanager
+    def _watches(self) -> Iterator[Watches]:
+        with Watches(self._hub, self._config) as watches:
+            self._watching.add(watches)
+            try:
+                yield watches
+            finally:
+                self._watching.discard(watches)
 
     async def SendMessage(self, request: pb.SendMessageRequest, context: Context) -> pb.SendMessageResponse:
         check_send(request)
@@ -47,7 +63,7 @@ class ConversationService(ConversationServiceServicer):
         who = caller()
         turn = Turn(request.message_id, request.conversation_id, who.tenant_id, who.require_account())
         offset = cursor.unseal(request.message_id, request.start_cursor)
-        with Watches(self._hub, self._config) as watches:
+        with self._watches() as watches:
             watches.start("", turn, offset)
             seen = request.start_cursor or cursor.seal(request.message_id, 0)
             async for events in watches.responses():
@@ -60,12 +76,13 @@ class ConversationService(ConversationServiceServicer):
                     yield _response(event)
                     if event.HasField("ended"):
                         return
+        raise DomainError(Reason.UNAVAILABLE, "This replica stops; go on from your cursor.", retry_after=0)
 
     async def WatchReplies(
         self, request_iterator: AsyncIterator[pb.WatchRepliesRequest], context: Context
     ) -> AsyncIterator[pb.WatchRepliesResponse]:
         caller().require_service("edge")
-        with Watches(self._hub, self._config) as watches:
+        with self._watches() as watches:
             reading = asyncio.create_task(_take_commands(request_iterator, watches))
             try:
                 async for events in watches.responses():

@@ -9,6 +9,7 @@ from parley.inference.v1 import generation_pb2 as gen
 from parley.inference.v1 import inference_service_pb2 as pb
 from parley.metadata.v1.metadata_service_pb2 import Conversation
 from services.chassis.errors import DomainError
+from services.chassis.identity import caller
 from services.chassis.telemetry import log
 from services.conversation.peers import Peers
 from services.conversation.replica import ReplicaLostError
@@ -41,9 +42,11 @@ async def give_title(reply: Message, peers: Peers, router: Router) -> None:
 
 
 async def _from_model(question: str, reply: Message, router: Router) -> str:
+    who = caller()
     request = pb.GenerateRequest(
         generation_id=f"{reply.message_id}/title",
         model=reply.request.model,
+        owner=pb.GenerationOwner(tenant_id=who.tenant_id, account_id=who.account_id),
         chat=pb.ChatPrompt(
             messages=[
                 pb.ChatMessage(role=gen.ROLE_SYSTEM, text=_INSTRUCTION),
@@ -57,7 +60,10 @@ async def _from_model(question: str, reply: Message, router: Router) -> str:
         async with asyncio.timeout(SECONDS), router.generate(request) as generation:
             async for event in generation.events():
                 text += event.delta.text
-    except (TimeoutError, ReplicaLostError, DomainError):
+    except (TimeoutError, ReplicaLostError):
+        return ""
+    except DomainError as error:
+        log(logger, logging.WARNING, "no title from the model", reply_id=reply.message_id, reason=error.reason)
         return ""
     return _shorten(text.strip().strip('"*#.'))
 

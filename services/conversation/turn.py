@@ -1,12 +1,15 @@
 """The story of a turn: from a claimed request row to a stored, settled reply.
 
 Whoever tells it may die at any line; whoever claims the turn next tells it again from the first line, with the tokens
-that the journal has. A reply is a deterministic function of its request row, so nobody can tell the difference.
+that the journal has. If a service was only away, the same runner tells it again from what it has. A reply is a
+deterministic function of its request row, so nobody can tell the difference.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from parley.history.v1 import history_service_pb2 as history_pb
@@ -26,6 +29,8 @@ from services.conversation.writer import Writer
 
 logger = logging.getLogger(__name__)
 
+CANCEL_SECONDS = 8.0
+"""How long an engine may take to stop."""
 RETRY_SECONDS = 0.25
 """Between two attempts to find an engine that takes the reply."""
 
@@ -47,7 +52,10 @@ class Story:
     config: Config
 
     async def tell(self, claim: Claim) -> None:
-        """Brings a claimed turn to its end, as the account that it is for. Raises DomainError if a service was away."""
+        """Brings a claimed turn to its end, as the account that it is for.
+
+        Raises DomainError if a service was away; it is then told again, with the same claim. Raises TurnLostError.
+        """
         draft, turn = claim.draft, claim.draft.turn
         branch = self.peers.history.branch(turn.conversation_id, turn.reply_id)
         try:
@@ -58,30 +66,48 @@ class Story:
             await self._forget(draft)  # its conversation was deleted
             return
         if not reply.HasField("result"):
-            messages = await messages_of(reply.request, branch)
-            result = await self._write(claim, reply, messages)
-            reply = await self.peers.history.complete(reply, result)
+            if draft.result is None:
+                draft.result = await self._write(claim, reply, branch)
+            await self._require_ours(draft)
+            reply = await self.peers.history.complete(reply, draft.result)
         await self.journal.finish(turn)
-        await self._settle(reply)
+        await self._settle(turn.turn_id, reply.result.usage)
         await give_title(reply, self.peers, self.router)
         await self.journal.done(turn)
 
+    async def give_up(self, draft: Draft, reason: Reason) -> None:
+        """Ends a turn that cannot be told, whatever of its end can be reached: FAILED, with the reason."""
+        turn = draft.turn
+        log(logger, logging.ERROR, "turn given up", reply_id=turn.reply_id, reason=reason)
+        reply = history_pb.Message(conversation_id=turn.conversation_id, message_id=turn.reply_id)
+        failed = history_pb.ReplyResult(
+            status=history_pb.MESSAGE_STATUS_FAILED, finish_reason=gen.FINISH_REASON_ERROR, failure_reason=reason
+        )
+        with suppress(DomainError):
+            await self.peers.history.complete(reply, failed)
+        with suppress(DomainError):
+            await self.peers.ledger.release(turn.turn_id)
+        await self.journal.finish(turn)
+        await self.journal.done(turn)
+
     async def _write(
-        self, claim: Claim, reply: history_pb.Message, messages: list[pb.ChatMessage]
+        self, claim: Claim, reply: history_pb.Message, branch: AsyncIterator[history_pb.Message]
     ) -> history_pb.ReplyResult:
         draft = claim.draft
         if claim.claims > self.config.max_claims:
-            log(logger, logging.ERROR, "turn given up", reply_id=reply.message_id, claims=claim.claims)
             return _result(draft, failure=Reason.ENGINE_FAILED)
+        messages = await messages_of(reply.request, branch)
         try:
-            end = await self._generate(draft, reply.request, messages)
+            return _result(draft, await self._generate(draft, reply.request, messages))
         except DomainError as error:
             log(logger, logging.WARNING, "reply failed", reply_id=reply.message_id, reason=error.reason)
             return _result(draft, failure=error.reason)
-        await self.writer.flush(draft)  # nobody may see more in the result than the journal was allowed to say
+
+    async def _require_ours(self, draft: Draft) -> None:
+        """Nobody may see more in a result than the journal was allowed to say, and only by whose turn it is."""
+        await self.writer.flush(draft)
         if draft.lost.is_set():
             raise TurnLostError
-        return _result(draft, end)
 
     async def _generate(
         self, draft: Draft, request: history_pb.ReplyRequest, messages: list[pb.ChatMessage]
@@ -113,32 +139,32 @@ class Story:
     async def _follow(self, draft: Draft, generation: Generation) -> pb.GenerationEnd:
         """Takes down what one engine brings."""
         stopping = asyncio.create_task(_cancel_when(draft.cancelled, generation))
+        loop = asyncio.get_running_loop()
         try:
-            async for event in generation.events():
-                if event.HasField("end"):
-                    return event.end
-                if event.HasField("queued"):
-                    draft.queue_position = event.queued.queue_position
-                else:
-                    _take(draft, event.delta)
-                self.writer.changed(draft)
+            async with asyncio.timeout(self.config.stall_seconds) as stall:
+                async for event in generation.events():
+                    stall.reschedule(loop.time() + self.config.stall_seconds)
+                    if event.HasField("end"):
+                        return event.end
+                    if event.HasField("queued"):
+                        draft.queue_position = event.queued.queue_position
+                    else:
+                        _take(draft, event.delta)
+                    self.writer.changed(draft)
+        except TimeoutError:
+            log(logger, logging.WARNING, "generation fell silent", reply_id=draft.turn.reply_id)
         finally:
             stopping.cancel()
         raise ReplicaLostError
 
-    async def _settle(self, reply: history_pb.Message) -> None:
-        usage = reply.result.usage
+    async def _settle(self, turn_id: str, usage: gen.TokenUsage) -> None:
         if usage.prompt_tokens or usage.completion_tokens:
-            await self.peers.ledger.settle(reply.message_id, usage)
+            await self.peers.ledger.settle(turn_id, usage)
         else:
-            await self.peers.ledger.release(reply.message_id)
+            await self.peers.ledger.release(turn_id)
 
     async def _forget(self, draft: Draft) -> None:
-        usage = gen.TokenUsage(completion_tokens=draft.token_count)
-        if usage.completion_tokens:
-            await self.peers.ledger.settle(draft.turn.reply_id, usage)
-        else:
-            await self.peers.ledger.release(draft.turn.reply_id)
+        await self._settle(draft.turn.turn_id, gen.TokenUsage(completion_tokens=draft.token_count))
         await self.journal.finish(draft.turn)
         await self.journal.done(draft.turn)
 
@@ -146,6 +172,8 @@ class Story:
 async def _cancel_when(cancelled: asyncio.Event, generation: Generation) -> None:
     await cancelled.wait()
     generation.cancel()
+    await asyncio.sleep(CANCEL_SECONDS)
+    generation.lose()  # the engine does not even say that it stopped
 
 
 def _start(

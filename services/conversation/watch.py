@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -72,6 +72,7 @@ class Watches:
         self._failures: list[pb.WatchEvent] = []
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
+        self._leaving = False
 
     def __enter__(self) -> Self:
         return self
@@ -80,8 +81,16 @@ class Watches:
         for watch_id in tuple(self._watches):
             self.stop(watch_id)
 
+    def leave(self) -> None:
+        """Ends the stream without an error: its reader goes on elsewhere."""
+        self._leaving = True
+        self._news.set()
+
     def start(self, watch_id: str, turn: Turn, offset: int) -> None:
-        if watch_id in self._watches or len(self._watches) >= self._config.max_watches:
+        """Starts a watch; one that has this id already goes on instead."""
+        if watch_id in self._watches:
+            return
+        if len(self._watches) >= self._config.max_watches:
             self.fail(watch_id, DomainError(Reason.LIMIT_EXCEEDED, "The stream cannot take this watch."))
             return
         following = ExitStack()
@@ -100,18 +109,19 @@ class Watches:
 
     async def responses(self) -> AsyncIterator[list[pb.WatchEvent]]:
         """What gathered, at most once a tick; empty when nothing did for half a second."""
-        while True:
-            try:
-                async with asyncio.timeout(HEARTBEAT_SECONDS):
+        written = time.monotonic()
+        while not self._leaving:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, written + HEARTBEAT_SECONDS - time.monotonic())):
                     await self._news.wait()
-            except TimeoutError:
-                yield []
-                continue
             self._news.clear()  # before collecting: what comes later sets it again
             started = time.monotonic()
-            if events := self._collect():
+            events = self._collect()
+            if events or started - written >= HEARTBEAT_SECONDS:
                 yield events
-                await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
+                written = time.monotonic()
+            if events:
+                await asyncio.sleep(max(0.0, started + self._config.tick_seconds - written))
 
     def _wake(self, watch_id: str) -> None:
         self._dirty.add(watch_id)

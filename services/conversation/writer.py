@@ -42,16 +42,17 @@ class Writer:
         self._dirty[self._shard(draft)].set()
 
     async def flush(self, draft: Draft) -> None:
-        """Returns once all of the draft is in the journal, or the turn is lost."""
+        """Returns once the journal took all of the draft, or the turn is lost; it asks also if nothing is new."""
+        draft.confirmed = False
         self.changed(draft)
         async with self._flushed:
             await self._flushed.wait_for(lambda: draft.lost.is_set() or draft.is_written)
 
-    def cancel(self, reply_ids: frozenset[str]) -> None:
-        """Tells the drafts of these replies that somebody wants them to stop."""
-        for drafts in self._drafts:
+    def cancel(self, turn_ids: frozenset[str]) -> None:
+        """Tells the drafts of these turns that somebody wants them to stop."""
+        for drafts in self._drafts if turn_ids else ():
             for draft in drafts:
-                if draft.turn.reply_id in reply_ids:
+                if draft.turn.turn_id in turn_ids:
                     draft.cancelled.set()
 
     async def run(self) -> None:

@@ -162,7 +162,7 @@ async def _page(rows: AsyncIterator[Message], who: Caller, size: int) -> tuple[l
         if len(page) == size or (page and taken > PAGE_BYTES):
             return page, row.message_id
         page.append(row)
-        taken += len(row.text) + (len(row.result.text) if row.result else 0)
+        taken += len(row.text.encode()) + (2 * len(row.result.text.encode()) if row.result else 0)
     return page, ""
 
 

@@ -158,8 +158,10 @@ class BatchEngine:
     def _take(self, events: Events, load: Load) -> None:
         """Passes on what a step brought, and how busy the engine is since."""
         self._load = load
-        self._alive -= {generation for generation, event in events if isinstance(event, End | Failed)}
-        for generation, event in events:
+        # A step that outlived its engine tells nobody any more.
+        told = [(generation, event) for generation, event in events if generation in self._alive]
+        self._alive -= {generation for generation, event in told if isinstance(event, End | Failed)}
+        for generation, event in told:
             generation.sink(event)
 
 

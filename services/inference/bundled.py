@@ -70,7 +70,10 @@ def _convert(gguf: Path, folder: Path) -> None:
     config = {name: value for name, value in model.config.to_dict().items() if name != "quantization_config"}
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     model.generation_config.save_pretrained(folder)
+    # An image may be built by another user than it runs as.
+    folder.chmod(0o755)
     for path in folder.iterdir():
+        path.chmod(0o644)
         with path.open("rb") as file:
             os.fsync(file.fileno())
     log(logger, logging.INFO, "converting the model: written", part="3 of 3", folder=str(folder))

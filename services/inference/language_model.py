@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def load_model(folder: Path, device: torch.device, cache_tokens: int) -> Languag
     """Loads safetensors from a folder. Raises ModelUnusableError if that cannot be."""
     attention.register()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
             device_map={"": device},
@@ -77,8 +78,13 @@ def load_model(folder: Path, device: torch.device, cache_tokens: int) -> Languag
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError) as error:
         raise ModelUnusableError(f"{folder}: {error}") from error
+    model, loading = cast("tuple[PreTrainedModel, dict[str, set[str]]]", loaded)
+    # They would be left random.
+    if missing := sorted(loading["missing_keys"]):
+        raise ModelUnusableError(f"{folder}: its weights lack {', '.join(missing[:3])}, {len(missing)} in all.")
     model.train(mode=False)
     return LanguageModel(model, cache_tokens)

@@ -44,7 +44,7 @@ def sample(logits: Tensor, draws: Sequence[Draw]) -> list[int | None]:
 
 def _draw(logits: Tensor, peaks: Tensor, draws: Sequence[Draw]) -> list[int]:
     # The peak is taken off first, so that a tiny temperature cannot overflow.
-    scaled = (logits - peaks[:, None]).float().div_(_column(logits, [draw.temperature for draw in draws]))
+    scaled = (logits.float() - peaks.float()[:, None]).div_(_column(logits, [draw.temperature for draw in draws]))
     probabilities = torch.softmax(scaled, dim=-1)
     top_ps = _column(logits, [draw.top_p for draw in draws], torch.float64)
     numbers = torch.from_numpy(uniforms([draw.seed for draw in draws], [draw.position for draw in draws]))

@@ -1,12 +1,13 @@
 """The journal's promises, on a real server."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from redis.asyncio import Redis
 
 from services.chassis.errors import DomainError, Reason
-from services.chassis.ids import new_id
+from services.chassis.ids import is_id, new_id
 from services.conversation.config import Config
 from services.conversation.draft import Draft, Outcome, Turn
 from services.conversation.journal import Journal
@@ -67,12 +68,12 @@ async def test_a_turn_that_was_not_done_is_taken_over_and_one_that_was_done_is_n
     taken = await take_one(journal, turn)
     shard = journal.shard(turn.conversation_id)
     async with asyncio.timeout(5):
-        while not (found := await journal.take_over(shard, "another", 10)):
+        while not (found := await journal.take_over(shard, "another")):
             await asyncio.sleep(0.05)
     assert found == [turn]
     await journal.done(taken)
     await asyncio.sleep(0.6)  # longer than a lease: what is not in the queue cannot be taken over
-    assert await journal.take_over(shard, "another", 10) == []
+    assert await journal.take_over(shard, "another") == []
 
 
 async def test_a_full_queue_refuses(config: Config, server: Valkey) -> None:
@@ -123,6 +124,76 @@ async def test_who_lost_the_turn_cannot_write(journal: Journal) -> None:
     successor.add([2], "heir")
     assert await append(journal, successor) == [Outcome.OK]
     assert await text_of(journal, turn) == b"heir"
+
+
+async def test_two_conversations_may_use_one_reply_id(journal: Journal) -> None:
+    one = a_turn()
+    other = Turn(one.reply_id, new_id(), "default", "ann")
+    assert one.turn_id != other.turn_id
+    assert is_id(one.turn_id)
+    draft = await claimed(journal, one)
+    draft.add([1], "one")
+    await append(journal, draft)
+    await journal.enqueue(other)
+    await take_one(journal, other)
+    assert await text_of(journal, other) == b""
+
+
+async def test_a_runner_from_before_a_loss_never_shares_an_epoch_with_a_later_one(
+    journal: Journal, server: Valkey
+) -> None:
+    turn = a_turn()
+    await journal.enqueue(turn)
+    draft = await claimed(journal, turn)
+    async with Redis.from_url(server.url) as redis:
+        await redis.flushall()
+    await journal.enqueue(turn)
+    successor = await claimed(journal, turn)
+    draft.add([1], "A")
+    successor.add([2], "B")
+    assert await append(journal, draft) == [Outcome.STALE]
+    assert await append(journal, successor) == [Outcome.OK]
+
+
+async def test_a_turn_that_is_handed_over_is_taken_at_once(journal: Journal) -> None:
+    turn = a_turn()
+    draft = await claimed(journal, turn)
+    await journal.release(draft)
+    successor = await journal.claim(turn)
+    assert successor is not None
+    assert successor.claims == 1
+    await journal.release(draft)  # it is not his any more
+    assert await journal.claim(turn) is None
+
+
+async def test_a_dead_turn_is_found_behind_many_that_live(journal: Journal, config: Config) -> None:
+    conversation_id = new_id()
+    living = [Turn(new_id(), conversation_id, "default", "ann") for _ in range(300)]
+    dead = Turn(new_id(), conversation_id, "default", "ann")
+    shard = journal.shard(conversation_id)
+    for turn in (*living, dead):
+        await journal.enqueue(turn)
+    while not await journal.take(shard, "runner", 1000):  # the first look makes the group of runners
+        pass
+    writer = Writer(journal, config)
+    running = asyncio.create_task(writer.run())
+    async with AsyncExitStack() as held:
+        for turn in living:
+            await held.enter_async_context(writer.writing(await claimed(journal, turn)))
+        async with asyncio.timeout(10):
+            while not (found := await journal.take_over(shard, "another")):
+                await asyncio.sleep(0.05)
+        assert found == [dead]
+    running.cancel()
+
+
+async def test_the_end_is_kept_no_longer_than_it_should_be(journal: Journal, server: Valkey) -> None:
+    draft = await claimed(journal, a_turn())
+    await journal.finish(draft.turn)
+    await append(journal, draft)
+    async with Redis.from_url(server.url) as redis:
+        [record] = await redis.keys("*:r:*")
+        assert await redis.ttl(record) <= 600
 
 
 async def test_claims_count_until_a_token_comes(journal: Journal) -> None:
@@ -193,8 +264,8 @@ async def test_news_name_what_changed_and_what_shall_stop(journal: Journal) -> N
         await append(journal, draft)
         await journal.cancel(turn)
         async with asyncio.timeout(5):
-            assert (await anext(news)).changed == {turn.reply_id}
-            assert (await anext(news)).cancelled == {turn.reply_id}
+            assert (await anext(news)).changed == {turn.turn_id}
+            assert (await anext(news)).cancelled == {turn.turn_id}
 
 
 async def test_the_writer_writes_many_drafts_and_keeps_their_leases(journal: Journal, config: Config) -> None:

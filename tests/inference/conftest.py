@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from services.chassis.config import Settings
 from services.inference.batch_engine import Loaded
@@ -11,10 +10,6 @@ from services.inference.loading import load
 from tests.inference.tiny import CONTEXT_LENGTH, make_folder
 
 CACHE_TOKENS = 32_768
-
-# How long an example takes says something about the machine alone.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
 
 
 def load_on_cpu(folder: Path, threads: int = 1, max_context_length: int = CONTEXT_LENGTH) -> Loaded:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from transformers import BloomConfig, BloomForCausalLM
 
 from services.inference import bundled
@@ -53,6 +54,14 @@ def test_a_damaged_folder_is_refused_by_name(
 ) -> None:
     damage(folder / name)
     with pytest.raises(ModelUnusableError, match=words):
+        load_on_cpu(locate(str(folder), folder))
+
+
+def test_weights_that_are_not_all_there_are_refused(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnusableError, match=r"lack model\.layers\.1\.mlp\.up_proj\.weight"):
         load_on_cpu(locate(str(folder), folder))
 
 

@@ -63,9 +63,10 @@ class Person:
         return dict(answer["data"])
 
     async def new_conversation(self, **fields: Any) -> str:
+        """A conversation that has a name, unless told otherwise: one without is given a title by the model."""
         created = await self.query(
             "mutation ($input: CreateConversationInput!) { createConversation(input: $input) { id } }",
-            input={"id": new_id(), **fields},
+            input={"id": new_id(), "displayName": "named", **fields},
         )
         return str(created["createConversation"]["id"])
 

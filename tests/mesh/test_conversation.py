@@ -117,13 +117,15 @@ async def test_regenerating_makes_a_sibling(ann: Person) -> None:
 
 
 async def test_a_conversation_is_named_after_its_first_reply(ann: Person) -> None:
-    conversation_id = await ann.new_conversation()
-    sent = await ann.send(conversation_id, "What is the capital of France?")
+    question = "What is the capital of France?"
+    conversation_id = await ann.new_conversation(displayName="")
+    sent = await ann.send(conversation_id, question)
     await ann.read(conversation_id, sent["reply"]["id"])
     query = "query ($id: ID!) { conversation(id: $id) { displayName currentLeafId } }"
     async with asyncio.timeout(20):
         while not (named := (await ann.query(query, id=conversation_id))["conversation"])["displayName"]:
             await asyncio.sleep(0.1)
+    assert named["displayName"] != question  # the model named it; the question would have been the way out
     assert named["currentLeafId"] == sent["reply"]["id"]
 
 
@@ -157,9 +159,21 @@ async def test_usage_is_settled_once(ann: Person) -> None:
         return (await used())[0]
 
     before = await settled()
-    conversation_id = await ann.new_conversation(displayName="named, so that no title is made")
+    conversation_id = await ann.new_conversation()
     reply_id = (await ann.send(conversation_id, "words=25 hello"))["reply"]["id"]
     await ann.read(conversation_id, reply_id)
     usage = (await ann.message(conversation_id, reply_id))["usage"]
     assert usage["completionTokens"] >= 25
     assert await settled() - before == usage["promptTokens"] + usage["completionTokens"]
+
+
+async def test_one_reply_id_in_two_conversations_is_two_replies_and_two_charges(ann: Person) -> None:
+    reply_id = new_id()
+    texts = []
+    for word in ("one", "two"):  # of the same length, so that both reserve the same
+        conversation_id = await ann.new_conversation()
+        await ann.send(conversation_id, f"say: {word}", replyId=reply_id, parameters={"seed": 1})
+        texts.append((await ann.read(conversation_id, reply_id)).text)
+        stored = await ann.messages(conversation_id)
+        assert stored[-1]["text"] == texts[-1]
+    assert texts[0] != texts[1]

@@ -1,9 +1,9 @@
 -- Marks a reply as ended, once its result is stored elsewhere. Readers have `linger` milliseconds to read the rest here.
--- KEYS: record, text, tokens, running. ARGV: reply, linger, channel.
+-- KEYS: record, text, tokens, running. ARGV: reply, turn, linger, channel.
 redis.call('SREM', KEYS[4], ARGV[1])
 if redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[1], 'status', 'ended')
-  for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
+  for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[3]) end
 end
-redis.call('PUBLISH', ARGV[3], ARGV[1])
+redis.call('PUBLISH', ARGV[4], ARGV[2])
 return 1
