@@ -5,12 +5,12 @@ import random
 import signal
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert, select, update
 
 from services.auth.sql.accounts import SqlAccounts
 from services.auth.sql.database import Database
@@ -25,10 +25,10 @@ async def test_a_cancelled_transaction_leaves_nothing_behind_and_harms_no_other(
     async with Database(store_url, connections=2) as database:
 
         async def write(n: int) -> None:
-            async def work(connection: AsyncConnection) -> None:
+            def work(connection: Connection) -> None:
                 row = {"tenant_id": "t", "account_id": "a", "period": str(n), "used_tokens": n}
-                await connection.execute(insert(periods).values(row))
-                await connection.execute(update(periods).where(periods.c.period == str(n)).values(used_tokens=n + 1))
+                connection.execute(insert(periods).values(row))
+                connection.execute(update(periods).where(periods.c.period == str(n)).values(used_tokens=n + 1))
 
             await database.transaction(work)
 
@@ -49,8 +49,8 @@ async def test_a_cancelled_transaction_leaves_nothing_behind_and_harms_no_other(
 async def test_a_failed_transaction_leaves_nothing_behind(store_url: str) -> None:
     async with Database(store_url, connections=1) as database:
 
-        async def fail(connection: AsyncConnection) -> None:
-            await connection.execute(insert(periods).values(tenant_id="t", account_id="a", period="1", used_tokens=1))
+        def fail(connection: Connection) -> None:
+            connection.execute(insert(periods).values(tenant_id="t", account_id="a", period="1", used_tokens=1))
             raise ZeroDivisionError
 
         for _ in range(3):
@@ -60,15 +60,15 @@ async def test_a_failed_transaction_leaves_nothing_behind(store_url: str) -> Non
 
 
 async def test_what_has_begun_is_finished_before_the_file_is_closed(store_url: str) -> None:
-    begun = asyncio.Event()
+    begun = threading.Event()
 
-    async def work(connection: AsyncConnection) -> None:
+    def work(connection: Connection) -> None:
         begun.set()
-        await connection.execute(insert(periods).values(tenant_id="t", account_id="a", period="1", used_tokens=1))
+        connection.execute(insert(periods).values(tenant_id="t", account_id="a", period="1", used_tokens=1))
 
     async with Database(store_url, connections=1) as database:
         task = asyncio.create_task(database.transaction(work))
-        await begun.wait()
+        await asyncio.to_thread(begun.wait, 5)
         task.cancel()
     async with Database(store_url, connections=1) as database:
         assert len(await database.rows(select(periods))) == 1

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.auth.records import Account, Credential, Owner
 from services.auth.sql.database import Database
@@ -27,9 +26,9 @@ class SqlAccounts:
         }
         secret = {"account_id": account.owner.account_id, "password_hash": password_hash}
 
-        async def both(connection: AsyncConnection) -> None:
-            await connection.execute(insert(accounts).values(row))
-            await connection.execute(insert(credentials).values(secret))
+        def both(connection: Connection) -> None:
+            connection.execute(insert(accounts).values(row))
+            connection.execute(insert(credentials).values(secret))
 
         try:
             await self._database.transaction(both)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, literal, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, literal, select, update
 
 from services.auth.records import ApiKey, Owner
 from services.auth.sql.database import Database
@@ -33,11 +32,11 @@ class SqlApiKeys:
         turn = select(accounts.c.account_id).where(accounts.c.account_id == key.owner.account_id).with_for_update()
         count = select(func.count()).select_from(api_keys).where(_usable(key.owner))
 
-        async def insert_within_limit(connection: AsyncConnection) -> bool:
-            await connection.execute(turn)
-            if (await connection.execute(count)).scalar_one() >= limit:
+        def insert_within_limit(connection: Connection) -> bool:
+            connection.execute(turn)
+            if connection.execute(count).scalar_one() >= limit:
                 return False
-            await connection.execute(insert(api_keys).values(row))
+            connection.execute(insert(api_keys).values(row))
             return True
 
         return await self._database.transaction(insert_within_limit)

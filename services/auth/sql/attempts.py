@@ -3,8 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, delete
 
 from services.auth.sql.database import Database
 from services.auth.sql.tables import sign_in_attempts
@@ -25,9 +24,9 @@ class SqlAttempts:
             .returning(table.c.attempts, table.c.window_end)
         )
 
-        async def clean_and_count(connection: AsyncConnection) -> Row[Any]:
-            await connection.execute(delete(table).where(table.c.window_end <= now))
-            return (await connection.execute(count)).one()
+        def clean_and_count(connection: Connection) -> Row[Any]:
+            connection.execute(delete(table).where(table.c.window_end <= now))
+            return connection.execute(count).one()
 
         row = await self._database.transaction(clean_and_count)
         return row.attempts, row.window_end

@@ -1,28 +1,40 @@
-"""A SQL database: acknowledged means on disk, writes come one after another, and whoever is cancelled harms nobody."""
+"""A SQL database: acknowledged means on disk, writes come one after another, and whoever is cancelled harms nobody.
+
+Work runs in threads of its own, a transaction in one piece: going back to the event loop between two statements would
+take longer than the statements.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Executable, Row, Table, event, exc, text
+from sqlalchemy import Connection, Engine, Executable, Row, Table, create_engine, event, exc, text
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from services.auth.sql.tables import SCHEMA_VERSION, metadata
 from services.chassis.errors import DomainError, Reason
 from services.chassis.sqlite import BUSY_MILLISECONDS, SchemaTooNewError
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
+Work = Callable[[Connection], T]
 
 WAIT_SECONDS = 5.0
 """How long a statement waits for its turn."""
 
 _PREFIX = "sqlite:///"
-_POOL = {"max_overflow": 0, "pool_timeout": WAIT_SECONDS, "hide_parameters": True}
+_POOL: dict[str, Any] = {
+    "poolclass": QueuePool,
+    "max_overflow": 0,
+    "pool_timeout": WAIT_SECONDS,
+    "hide_parameters": True,
+    # A connection may serve one thread after the other.
+    "connect_args": {"check_same_thread": False},
+}
 
 
 class Database:
@@ -36,7 +48,8 @@ class Database:
         # SQLite has one writer: those of this process take turns, those of others wait for the file.
         self._writer, self._writing = _writer(self._path), asyncio.Semaphore(1)
         self._reader, self._reading = _reader(self._path, connections), asyncio.Semaphore(connections)
-        self._running: set[asyncio.Task[Any]] = set()
+        self._threads = ThreadPoolExecutor(connections + 1, "database")
+        self._running: set[asyncio.Future[Any]] = set()
 
     async def __aenter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,9 +68,9 @@ class Database:
     async def rows(self, query: Executable) -> Sequence[Row[Any]]:
         """What a query finds in one view of what is committed. Raises DomainError UNAVAILABLE."""
 
-        async def read() -> Sequence[Row[Any]]:
-            async with self._reader.connect() as connection:
-                return (await connection.execute(query)).all()
+        def read() -> Sequence[Row[Any]]:
+            with self._reader.connect() as connection:
+                return connection.execute(query).all()
 
         return await self._in_turn(self._reading, read)
 
@@ -69,8 +82,8 @@ class Database:
     async def write(self, statement: Executable) -> int:
         """Runs a statement, durably, and returns how many rows it changed. Raises DomainError UNAVAILABLE."""
 
-        async def change(connection: AsyncConnection) -> int:
-            return (await connection.execute(statement)).rowcount
+        def change(connection: Connection) -> int:
+            return connection.execute(statement).rowcount
 
         return await self.transaction(change)
 
@@ -80,9 +93,9 @@ class Database:
         Nobody else writes between the first of them and the last.
         """
 
-        async def run() -> T:
-            async with self._writer.begin() as connection:
-                return await work(connection)
+        def run() -> T:
+            with self._writer.begin() as connection:
+                return work(connection)
 
         return await self._in_turn(self._writing, run)
 
@@ -94,18 +107,17 @@ class Database:
         """Raises DomainError UNAVAILABLE if the file cannot be read."""
         await self.rows(text("SELECT 1"))
 
-    async def _in_turn(self, turns: asyncio.Semaphore, run: Callable[[], Awaitable[T]]) -> T:
+    async def _in_turn(self, turns: asyncio.Semaphore, run: Callable[[], T]) -> T:
         with _as_unavailable():
             async with asyncio.timeout(WAIT_SECONDS):
                 await turns.acquire()
-            # What has begun is finished, and has its turn until then, also when who asked for it is gone: a driver
-            # that is cancelled in the middle of a statement loses its connection.
-            task = asyncio.ensure_future(run())
+            # What has begun is finished, and has its turn until then, also when who asked for it is gone.
+            task = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(self._threads, run))
             self._running.add(task)
             task.add_done_callback(lambda task: self._end(task, turns))
             return await asyncio.shield(task)
 
-    def _end(self, task: asyncio.Task[Any], turns: asyncio.Semaphore) -> None:
+    def _end(self, task: asyncio.Future[Any], turns: asyncio.Semaphore) -> None:
         turns.release()
         self._running.discard(task)
         if not task.cancelled():
@@ -114,33 +126,34 @@ class Database:
     async def _close(self) -> None:
         if self._running:
             await asyncio.wait(self._running)
-        await self._reader.dispose()
-        await self._writer.dispose()
+        self._threads.shutdown()
+        self._reader.dispose()
+        self._writer.dispose()
 
-    async def _migrate(self, connection: AsyncConnection) -> None:
-        version = await connection.scalar(text("PRAGMA user_version"))
+    def _migrate(self, connection: Connection) -> None:
+        version = connection.scalar(text("PRAGMA user_version"))
         if version > SCHEMA_VERSION:
             raise SchemaTooNewError(f"{self._path} has schema {version}; this release knows {SCHEMA_VERSION}")
         if version < SCHEMA_VERSION:
-            await connection.run_sync(metadata.create_all, checkfirst=False)
-            await connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+            metadata.create_all(connection, checkfirst=False)
+            connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
 
 
-def _writer(path: Path) -> AsyncEngine:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=1, **_POOL)
+def _writer(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", pool_size=1, **_POOL)
     _prepare(engine)
 
     # Python's driver would begin where it guesses that it should; here every transaction is begun by name.
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
-def _reader(path: Path, connections: int) -> AsyncEngine:
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
+def _reader(path: Path, connections: int) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
         pool_size=connections,
         # A single query needs no transaction, and each would be five more turns of the driver's thread.
         isolation_level="AUTOCOMMIT",
@@ -152,8 +165,8 @@ def _reader(path: Path, connections: int) -> AsyncEngine:
     return engine
 
 
-def _prepare(engine: AsyncEngine, *more: str) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
+def _prepare(engine: Engine, *more: str) -> None:
+    @event.listens_for(engine, "connect")
     def connect(connection: Any, _: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()

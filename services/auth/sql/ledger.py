@@ -4,8 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, update
 
 from services.auth.records import Balance, Owner, Reservation, ReservationState, Reserving
 from services.auth.sql.database import Database
@@ -23,11 +22,11 @@ class SqlLedger:
     ) -> tuple[Reserving, Balance]:
         owner, period = wanted.owner, wanted.period
 
-        async def look_and_write(connection: AsyncConnection) -> tuple[Reserving, Balance]:
+        def look_and_write(connection: Connection) -> tuple[Reserving, Balance]:
             # Where writers run side by side, those of one account wait for each other on this row.
-            await self._count(connection, owner, period, 0)
-            before = _balance((await connection.execute(_sums(owner, period, live_since))).one())
-            row = (await connection.execute(_of_id(wanted.reservation_id))).one_or_none()
+            self._count(connection, owner, period, 0)
+            before = _balance(connection.execute(_sums(owner, period, live_since)).one())
+            row = connection.execute(_of_id(wanted.reservation_id)).one_or_none()
             stored = _reservation(row) if row else None
             if stored and _counts(stored, live_since):
                 same = (stored.owner, stored.model, stored.tokens) == (owner, wanted.model, wanted.tokens)
@@ -36,7 +35,7 @@ class SqlLedger:
                 return Reserving.CONFLICT, before
             if limit is not None and before.used_tokens + before.reserved_tokens + wanted.tokens > limit:
                 return Reserving.EXCEEDED, before
-            if not await self._write(connection, wanted, live_since):
+            if not self._write(connection, wanted, live_since):
                 return Reserving.CONFLICT, before
             return Reserving.RESERVED, replace(before, reserved_tokens=before.reserved_tokens + wanted.tokens)
 
@@ -58,11 +57,11 @@ class SqlLedger:
         )
         exists = select(reservations.c.reservation_id).where(_owned(owner, reservation_id))
 
-        async def change_and_count(connection: AsyncConnection) -> bool:
-            period = (await connection.execute(change)).scalar_one_or_none()
+        def change_and_count(connection: Connection) -> bool:
+            period = connection.execute(change).scalar_one_or_none()
             if period is None:
-                return (await connection.execute(exists)).one_or_none() is not None
-            await self._count(connection, owner, period, prompt_tokens + completion_tokens)
+                return connection.execute(exists).one_or_none() is not None
+            self._count(connection, owner, period, prompt_tokens + completion_tokens)
             return True
 
         return await self._database.transaction(change_and_count)
@@ -83,18 +82,18 @@ class SqlLedger:
         (row,) = await self._database.rows(_sums(owner, period, live_since))
         return _balance(row)
 
-    async def _count(self, connection: AsyncConnection, owner: Owner, period: str, tokens: int) -> None:
+    def _count(self, connection: Connection, owner: Owner, period: str, tokens: int) -> None:
         counted = self._database.insert(periods).values(
             tenant_id=owner.tenant_id, account_id=owner.account_id, period=period, used_tokens=tokens
         )
-        await connection.execute(
+        connection.execute(
             counted.on_conflict_do_update(
                 index_elements=list(periods.primary_key),
                 set_={"used_tokens": periods.c.used_tokens + counted.excluded.used_tokens},
             )
         )
 
-    async def _write(self, connection: AsyncConnection, wanted: Reservation, live_since: datetime) -> bool:
+    def _write(self, connection: Connection, wanted: Reservation, live_since: datetime) -> bool:
         row = {
             "reservation_id": wanted.reservation_id,
             "tenant_id": wanted.owner.tenant_id,
@@ -121,7 +120,7 @@ class SqlLedger:
                 where=and_(_owned(wanted.owner, wanted.reservation_id), given_up),
             )
         )
-        return (await connection.execute(written)).rowcount == 1
+        return connection.execute(written).rowcount == 1
 
 
 def _counts(stored: Reservation, live_since: datetime) -> bool:

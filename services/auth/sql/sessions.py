@@ -2,8 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, insert, select, update
 
 from services.auth.records import Owner, Session
 from services.auth.sql.database import Database
@@ -27,9 +26,9 @@ class SqlSessions:
             "end_time": session.end_time,
         }
 
-        async def clean_and_insert(connection: AsyncConnection) -> None:
-            await connection.execute(delete(sessions).where(sessions.c.expire_time <= session.refresh_time))
-            await connection.execute(insert(sessions).values(row))
+        def clean_and_insert(connection: Connection) -> None:
+            connection.execute(delete(sessions).where(sessions.c.expire_time <= session.refresh_time))
+            connection.execute(insert(sessions).values(row))
 
         await self._database.transaction(clean_and_insert)
 
