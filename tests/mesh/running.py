@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 30.0
 
 
