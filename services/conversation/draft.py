@@ -1,4 +1,4 @@
-"""A reply as its runner has it while it is written."""
+"""A reply while it is written: as its runner has it, and as the journal tells of it."""
 
 import asyncio
 import hashlib
@@ -89,3 +89,28 @@ class Draft:
         for token_id in token_ids:
             self.tokens += token_id.to_bytes(TOKEN_BYTES)
         self.text += text.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    draft: Draft
+    claims: int
+    """How often the turn was claimed since its last new token, this time included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the journal knows of a reply from some offset on."""
+
+    known: bool
+    ended: bool
+    queue_position: int | None
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Turns that something happened to, by their ids; `cancelled` are those that somebody wants to stop."""
+
+    changed: frozenset[str]
+    cancelled: frozenset[str]

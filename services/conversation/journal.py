@@ -5,10 +5,8 @@ allows it: writing twice is harmless, and a runner that lost its turn cannot wri
 each touches the keys of one shard alone, so that a shard lives on one node of a cluster.
 """
 
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any, cast
 
@@ -17,10 +15,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from services.chassis.errors import DomainError, Reason
 from services.conversation.config import Config
-from services.conversation.draft import Draft, Outcome, Turn
-
-VERSION = 1
-"""Of the keys and what is in them: releases with different versions do not see each other's journals."""
+from services.conversation.draft import Claim, Draft, News, Outcome, Reading, Turn
+from services.conversation.keys import Keys
 
 GROUP = "runners"
 BLOCK_MILLISECONDS = 1_000
@@ -31,34 +27,10 @@ SOCKET_SECONDS = 5.0
 Script = Callable[[Sequence[str], Sequence[object]], Awaitable[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    draft: Draft
-    claims: int
-    """How often the turn was claimed since its last new token, this time included."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the journal knows of a reply from some offset on."""
-
-    known: bool
-    ended: bool
-    queue_position: int | None
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """Turns that something happened to, by their ids; `cancelled` are those that somebody wants to stop."""
-
-    changed: frozenset[str]
-    cancelled: frozenset[str]
-
-
 class Journal:
     def __init__(self, redis: Redis, config: Config) -> None:
         self._redis, self._config = redis, config
+        self._keys = Keys(config.shards)
         self.shards = range(config.shards)
         self._lease = int(config.lease_seconds * 1000)
         self._renew = int(config.renew_seconds * 1000)
@@ -76,13 +48,13 @@ class Journal:
         self._lapsed, self._release = script("lapsed"), script("release")
 
     def shard(self, conversation_id: str) -> int:
-        return zlib.crc32(conversation_id.encode()) % self._config.shards
+        return self._keys.shard(conversation_id)
 
     # -- the queue ---------------------------------------------------------------------------------------------------
 
     async def enqueue(self, turn: Turn, *, cancelled: bool = False) -> None:
         """Queues a turn unless the journal knows the reply. Raises UNAVAILABLE, also where the queue is full."""
-        keys = [self._record(turn), self._running(turn), self._turns(self.shard(turn.conversation_id))]
+        keys = [self._keys.record(turn), self._keys.running(turn), self._keys.turns(self.shard(turn.conversation_id))]
         who = (turn.reply_id, turn.conversation_id, turn.tenant_id, turn.account_id)
         with _as_unavailable():
             queued = await self._enqueue(keys, [*who, int(cancelled), self._ttl, self._config.max_queued_turns])
@@ -94,7 +66,7 @@ class Journal:
         with _as_unavailable():
             try:
                 found = await self._redis.xreadgroup(
-                    GROUP, runner, {self._turns(shard): ">"}, count=count, block=BLOCK_MILLISECONDS
+                    GROUP, runner, {self._keys.turns(shard): ">"}, count=count, block=BLOCK_MILLISECONDS
                 )
             except ResponseError:
                 await self._make_group(shard)
@@ -107,24 +79,29 @@ class Journal:
         with _as_unavailable():
             try:
                 found = await self._redis.xautoclaim(
-                    self._turns(shard), GROUP, runner, self._renew // 2, start_id=self._looked[shard], count=LOOK_AT
+                    self._keys.turns(shard),
+                    GROUP,
+                    runner,
+                    self._renew // 2,
+                    start_id=self._looked[shard],
+                    count=LOOK_AT,
                 )
             except ResponseError:
                 await self._make_group(shard)
                 return []
             self._looked[shard] = found[0]
             turns = _turns(found[1])
-            lapsed = await self._lapsed([self._record(turn) for turn in turns], [self._lease]) if turns else []
+            lapsed = await self._lapsed([self._keys.record(turn) for turn in turns], [self._lease]) if turns else []
         return [turn for turn, is_lapsed in zip(turns, lapsed, strict=True) if is_lapsed]
 
     async def release(self, draft: Draft) -> None:
         """Gives up a turn's lease, so that another runner takes it at once."""
         with _as_unavailable():
-            await self._release([self._record(draft.turn)], [draft.epoch])
+            await self._release([self._keys.record(draft.turn)], [draft.epoch])
 
     async def done(self, turn: Turn) -> None:
         """Takes a turn out of the queue."""
-        turns = self._turns(self.shard(turn.conversation_id))
+        turns = self._keys.turns(self.shard(turn.conversation_id))
         with _as_unavailable():
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.xack(turns, GROUP, turn.entry_id)
@@ -133,7 +110,7 @@ class Journal:
 
     async def _make_group(self, shard: int) -> None:
         try:
-            await self._redis.xgroup_create(self._turns(shard), GROUP, id="0", mkstream=True)
+            await self._redis.xgroup_create(self._keys.turns(shard), GROUP, id="0", mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
@@ -142,7 +119,7 @@ class Journal:
 
     async def claim(self, turn: Turn) -> Claim | None:
         """Takes a turn under a new epoch, with what was written so far; None while another's lease is alive."""
-        keys = [self._record(turn), self._text(turn), self._tokens(turn), self._running(turn)]
+        keys = [self._keys.record(turn), self._keys.text(turn), self._keys.tokens(turn), self._keys.running(turn)]
         with _as_unavailable():
             found = await self._claim(keys, [turn.reply_id, turn.tenant_id, turn.account_id, self._lease, self._ttl])
         if not found:
@@ -156,9 +133,9 @@ class Journal:
     async def append(self, shard: int, drafts: Sequence[Draft]) -> list[Outcome]:
         """Writes what drafts of one shard have that the journal has not, and renews their leases. One call for all."""
         keys: list[str] = []
-        values: list[object] = [self._lease, self._ttl, self._channel(shard)]
+        values: list[object] = [self._lease, self._ttl, self._keys.channel(shard)]
         for draft in drafts:
-            keys += [self._record(draft.turn), self._text(draft.turn), self._tokens(draft.turn)]
+            keys += [self._keys.record(draft.turn), self._keys.text(draft.turn), self._keys.tokens(draft.turn)]
             position = "" if draft.queue_position is None else draft.queue_position
             tokens, text = bytes(draft.tokens[draft.written_tokens :]), bytes(draft.text[draft.written_text :])
             values += [draft.turn.turn_id, draft.epoch, draft.written_tokens, tokens]
@@ -176,8 +153,8 @@ class Journal:
     async def restore(self, draft: Draft) -> None:
         """Makes a draft known again that the journal lost; its content is to be appended from the start."""
         turn = draft.turn
-        keys = [self._record(turn), self._text(turn), self._tokens(turn), self._running(turn)]
-        keys.append(self._turns(self.shard(turn.conversation_id)))
+        keys = [self._keys.record(turn), self._keys.text(turn), self._keys.tokens(turn), self._keys.running(turn)]
+        keys.append(self._keys.turns(self.shard(turn.conversation_id)))
         who = (turn.reply_id, turn.conversation_id, turn.tenant_id, turn.account_id)
         with _as_unavailable():
             await self._restore(keys, [*who, draft.epoch, int(draft.cancelled.is_set()), self._lease, self._ttl])
@@ -185,16 +162,16 @@ class Journal:
 
     async def finish(self, turn: Turn) -> None:
         """Says that a reply has ended; its result is stored in history."""
-        keys = [self._record(turn), self._text(turn), self._tokens(turn), self._running(turn)]
-        channel = self._channel(self.shard(turn.conversation_id))
+        keys = [self._keys.record(turn), self._keys.text(turn), self._keys.tokens(turn), self._keys.running(turn)]
+        channel = self._keys.channel(self.shard(turn.conversation_id))
         with _as_unavailable():
             await self._finish(keys, [turn.reply_id, turn.turn_id, self._config.linger_seconds * 1000, channel])
 
     async def cancel(self, turn: Turn) -> None:
         """Asks whoever writes the reply to stop; if nobody does, whoever takes it will."""
-        channel = self._channel(self.shard(turn.conversation_id))
+        channel = self._keys.channel(self.shard(turn.conversation_id))
         with _as_unavailable():
-            known = await self._cancel([self._record(turn)], [turn.turn_id, channel])
+            known = await self._cancel([self._keys.record(turn)], [turn.turn_id, channel])
         if not known:
             await self.enqueue(turn, cancelled=True)
 
@@ -202,7 +179,7 @@ class Journal:
 
     async def read(self, wanted: Sequence[tuple[Turn, int]]) -> list[Reading]:
         """Reads replies of one shard, each from an offset in bytes. One call for all."""
-        keys = [key for turn, _ in wanted for key in (self._record(turn), self._text(turn))]
+        keys = [key for turn, _ in wanted for key in (self._keys.record(turn), self._keys.text(turn))]
         values = [value for turn, offset in wanted for value in (offset, turn.tenant_id, turn.account_id)]
         with _as_unavailable():
             answers = await self._read(keys, values)
@@ -214,7 +191,7 @@ class Journal:
     async def running(self, conversation_id: str) -> list[str]:
         """The replies of a conversation that are queued or being written."""
         with _as_unavailable():
-            members = await self._redis.smembers(self._key(conversation_id, "c", conversation_id))
+            members = await self._redis.smembers(self._keys.running_in(conversation_id))
         return [cast("bytes", member).decode() for member in members]
 
     @asynccontextmanager
@@ -222,7 +199,7 @@ class Journal:
         """What happens to replies from now on. News may be lost: readers also look by themselves now and then."""
         async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
             with _as_unavailable():
-                await pubsub.subscribe(*(self._channel(shard) for shard in self.shards))
+                await pubsub.subscribe(*(self._keys.channel(shard) for shard in self.shards))
             yield self._news(pubsub)
 
     async def _news(self, pubsub: Any) -> AsyncIterator[News]:
@@ -238,29 +215,6 @@ class Journal:
         """Raises UNAVAILABLE while Redis does not answer."""
         with _as_unavailable():
             await self._redis.ping()
-
-    # -- keys --------------------------------------------------------------------------------------------------------
-
-    def _key(self, conversation_id: str, kind: str, name: str) -> str:
-        return f"parley:{VERSION}:{{{self.shard(conversation_id)}}}:{kind}:{name}"
-
-    def _record(self, turn: Turn) -> str:
-        return self._key(turn.conversation_id, "r", turn.turn_id)
-
-    def _text(self, turn: Turn) -> str:
-        return self._key(turn.conversation_id, "t", turn.turn_id)
-
-    def _tokens(self, turn: Turn) -> str:
-        return self._key(turn.conversation_id, "k", turn.turn_id)
-
-    def _running(self, turn: Turn) -> str:
-        return self._key(turn.conversation_id, "c", turn.conversation_id)
-
-    def _turns(self, shard: int) -> str:
-        return f"parley:{VERSION}:{{{shard}}}:turns"
-
-    def _channel(self, shard: int) -> str:
-        return f"parley:{VERSION}:{{{shard}}}:wake"
 
 
 @asynccontextmanager

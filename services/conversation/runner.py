@@ -8,8 +8,8 @@ from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import acting_for
 from services.chassis.telemetry import current_trace, log, start_trace
 from services.conversation.config import Config
-from services.conversation.draft import Turn
-from services.conversation.journal import Claim, Journal
+from services.conversation.draft import Claim, Turn
+from services.conversation.journal import Journal
 from services.conversation.turn import Story, TurnLostError
 from services.conversation.writer import Writer
 

@@ -18,8 +18,8 @@ from parley.inference.v1 import inference_service_pb2 as pb
 from services.chassis.errors import DomainError, Reason
 from services.chassis.telemetry import log
 from services.conversation.config import Config
-from services.conversation.draft import Draft
-from services.conversation.journal import Claim, Journal
+from services.conversation.draft import Claim, Draft
+from services.conversation.journal import Journal
 from services.conversation.peers import Peers
 from services.conversation.prompt import messages_of
 from services.conversation.replica import Generation, ReplicaLostError

@@ -192,7 +192,7 @@ async def test_the_end_is_kept_no_longer_than_it_should_be(journal: Journal, ser
     await journal.finish(draft.turn)
     await append(journal, draft)
     async with Redis.from_url(server.url) as redis:
-        [record] = await redis.keys("*:r:*")
+        [record] = await redis.keys("*:record:*")
         assert await redis.ttl(record) <= 600
 
 
@@ -228,7 +228,7 @@ async def test_a_journal_that_lost_its_tail_is_written_again(journal: Journal, s
     draft.add([1, 2], "before ")
     await append(journal, draft)
     async with Redis.from_url(server.url) as redis:
-        for key in await redis.keys("*:t:*"):
+        for key in await redis.keys("*:text:*"):
             await redis.set(key, "bef")
     draft.add([3], "after")
     assert await append(journal, draft) == [Outcome.GAP]

@@ -1,0 +1,46 @@
+"""The journal's keys. All of a conversation's lie in one shard: one hash tag, so one node of a cluster."""
+
+import zlib
+
+from services.conversation.draft import Turn
+
+VERSION = 1
+"""Of the keys and what is in them: releases with different versions do not see each other's journals."""
+
+
+class Keys:
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+
+    def shard(self, conversation_id: str) -> int:
+        return zlib.crc32(conversation_id.encode()) % self._shards
+
+    def record(self, turn: Turn) -> str:
+        """A hash: tenant, account, status, epoch, lease, claims, cancel, queue."""
+        return self._of(turn.conversation_id, "record", turn.turn_id)
+
+    def text(self, turn: Turn) -> str:
+        """A string: the reply's UTF-8."""
+        return self._of(turn.conversation_id, "text", turn.turn_id)
+
+    def tokens(self, turn: Turn) -> str:
+        """A string: the reply's token ids, 4 bytes each."""
+        return self._of(turn.conversation_id, "tokens", turn.turn_id)
+
+    def running(self, turn: Turn) -> str:
+        return self.running_in(turn.conversation_id)
+
+    def running_in(self, conversation_id: str) -> str:
+        """A set: the ids of a conversation's replies that are queued or being written."""
+        return self._of(conversation_id, "running", conversation_id)
+
+    def turns(self, shard: int) -> str:
+        """A stream: the queue of turns."""
+        return f"parley:{VERSION}:{{{shard}}}:turns"
+
+    def channel(self, shard: int) -> str:
+        """Where news of turns are published."""
+        return f"parley:{VERSION}:{{{shard}}}:news"
+
+    def _of(self, conversation_id: str, kind: str, name: str) -> str:
+        return f"parley:{VERSION}:{{{self.shard(conversation_id)}}}:{kind}:{name}"
