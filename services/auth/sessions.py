@@ -47,9 +47,10 @@ class Sessions:
         raise _refused()
 
     async def end(self, token: str) -> None:
-        """Ends the session that the token is or was of; an unknown token does nothing."""
+        """Ends the session of a refresh token that was not replaced; any other token does nothing."""
         session_id = _session_id(token)
-        if session_id:
+        session = await self._store.get(session_id) if session_id else None
+        if session and hmac.compare_digest(session.token_hash, digest(token)):
             await self._store.end(session_id, self._clock())
 
     async def of_token(self, token: str) -> Session:

@@ -80,14 +80,18 @@ class AuthKeys:
         self._keys: dict[str, OKPKey] = {}
         self._asked = float("-inf")
         self._asking = asyncio.Lock()
+        self._failure: DomainError | None = None
+        """Why auth could not be asked the last time."""
 
     async def key(self, key_id: str) -> OKPKey | None:
         known = key_id in self._keys
         if time.monotonic() - self._asked > (KEYS_SECONDS if known else UNKNOWN_KEY_SECONDS):
-            await self._ask(needed=not known)
+            await self._ask()
+        if self._failure and key_id not in self._keys:
+            raise self._failure
         return self._keys.get(key_id)
 
-    async def _ask(self, needed: bool) -> None:
+    async def _ask(self) -> None:
         asked = self._asked
         async with self._asking:
             if self._asked != asked:
@@ -95,9 +99,9 @@ class AuthKeys:
             try:
                 answer = await self._stub.ListSigningKeys(pb.ListSigningKeysRequest(), timeout=TIMEOUT)
             except grpc.aio.AioRpcError as error:
-                if needed:
-                    raise from_rpc(error) from None
+                self._failure = from_rpc(error)
             else:
+                self._failure = None
                 self._keys = {key.key_id: public_key(key.public_key) for key in answer.keys}
             finally:
                 self._asked = time.monotonic()

@@ -39,6 +39,7 @@ class Limits(PeerSettings):
     max_operations_per_socket: int = Field(500, ge=1)
     max_watches: int = Field(20_000, ge=1)
     """Replies that are watched through this process."""
+    max_watches_per_account: int = Field(1000, ge=1)
     cached_documents: int = Field(200, ge=0)
     """Documents that are kept parsed and validated; one takes up to 250 KiB."""
     max_cached_document_bytes: int = Field(16 * 1024, ge=0)

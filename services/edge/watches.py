@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,7 @@ class Watches:
     def __init__(self, config: Config, mesh: Mesh, metrics: Metrics) -> None:
         self._config, self._mesh, self._metrics = config, mesh, metrics
         self._watches: dict[str, Watch] = {}
+        self._of_account: Counter[tuple[str, str]] = Counter()
         # Watches to start or stop on the stream; at most one entry for each open or just closed watch.
         self._changed: dict[str, None] = {}
         self._change = asyncio.Event()
@@ -53,16 +55,22 @@ class Watches:
 
     @contextmanager
     def _watching(self, reply: pb.WatchReplyRequest, who: Caller) -> Iterator[Watch]:
-        if len(self._watches) >= self._config.max_watches:
+        mine = (who.tenant_id, who.account_id)
+        full = len(self._watches) >= self._config.max_watches
+        if full or self._of_account[mine] >= self._config.max_watches_per_account:
             raise DomainError(Reason.LIMIT_EXCEEDED, "Too many replies are watched here.", retry_after=1)
         watch = Watch(pb.StartWatch(watch_id=new_id(), tenant_id=who.tenant_id, account_id=who.account_id, reply=reply))
         self._watches[watch.id] = watch
         self._touch(watch.id)
+        self._of_account[mine] += 1
         self._metrics.watches.inc()
         try:
             yield watch
         finally:
             self._metrics.watches.dec()
+            self._of_account[mine] -= 1
+            if not self._of_account[mine]:
+                del self._of_account[mine]
             if self._watches.pop(watch.id, None):
                 self._touch(watch.id)
 

@@ -10,7 +10,6 @@ from parley.inference.v1 import generation_pb2 as gen
 from parley.inference.v1 import inference_service_pb2 as pb
 from parley.inference.v1.inference_service_pb2_grpc import InferenceServiceServicer
 from services.chassis.checks import Checks
-from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import caller
 from services.inference.engine import Engine, Parameters, Request
 from services.inference.outbox import follow
@@ -40,8 +39,7 @@ class InferenceService(InferenceServiceServicer):
     async def GenerateMany(
         self, requests: AsyncIterator[pb.GenerateManyRequest], context: Context
     ) -> AsyncIterator[pb.GenerateManyResponse]:
-        if caller().account_id:
-            raise DomainError(Reason.PERMISSION_DENIED, "This call is for services of the mesh.")
+        caller().require_service("conversation")
         stream = GenerationStream(self._engine, self._read_start, self._generations_per_stream)
         async with aclosing(stream.responses(requests)) as responses:
             async for response in responses:

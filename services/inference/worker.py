@@ -78,7 +78,7 @@ class Worker:
         drawing = [chunk.generation for chunk in chunks if chunk.completes]
         try:
             tokens = self._model.step(chunks)
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001 - it ends what was computed, not the engine
             return self._break(error)
         for chunk in chunks:
             chunk.generation.cached += chunk.count
@@ -95,7 +95,7 @@ class Worker:
             events.append((generation, generation.end(reason)))
         return events
 
-    def _break(self, error: RuntimeError) -> Events:
+    def _break(self, error: Exception) -> Events:
         """Ends all that runs, for nobody knows what the step left in the cache; raises if no step works any more."""
         log(logger, logging.ERROR, "a step failed", why=str(error))
         broken = list(self._scheduler.running)

@@ -1,5 +1,6 @@
 """The first account and its API key, made through auth as anybody else would make them."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ from services.launcher.secret import EDGE, OPERATOR
 ROLES = ("admin", "user")
 DISPLAY_NAME = "Administrator"
 KEY_NAME = "python -m services"
+
+ATTEMPTS = 10
+PAUSE_SECONDS = 0.5
+"""Between attempts while auth is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,16 @@ async def ensure_account(files: Files, email: str, auth_address: str, secrets: M
     Raises RefusalError if that cannot be.
     """
     async with open_channel(auth_address) as channel:
-        try:
-            if not await _works(read_key(files), Tokens(EDGE, secrets[EDGE], channel)):
-                await _FirstAccount(files, email, channel, secrets).make_key()
-        except DomainError as error:
-            raise RefusalError(f"The first account could not be made: {error.message}") from None
+        for attempt in range(ATTEMPTS):
+            try:
+                if not await _works(read_key(files), Tokens(EDGE, secrets[EDGE], channel)):
+                    await _FirstAccount(files, email, channel, secrets).make_key()
+            except DomainError as error:
+                if error.reason is not Reason.UNAVAILABLE or attempt == ATTEMPTS - 1:
+                    raise RefusalError(f"The first account could not be made: {error.message}") from None
+                await asyncio.sleep(PAUSE_SECONDS)  # auth has just been started again
+            else:
+                return
 
 
 async def inner_token(files: Files, audience: str, auth_address: str, secrets: Mapping[str, str]) -> str:

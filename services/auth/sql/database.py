@@ -155,7 +155,7 @@ def _reader(path: Path, connections: int) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
         pool_size=connections,
-        # A single query needs no transaction, and each would be five more turns of the driver's thread.
+        # A single query needs no transaction.
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         pool_reset_on_return=None,
