@@ -13,10 +13,11 @@ from services.auth.sessions import Sessions
 from services.auth.sign_in import SignIn
 from services.auth.store import AccountStore
 from services.auth.tokens import Mint, Subject
-from services.auth.wire import to_account, to_signing_key, to_timestamp
+from services.auth.wire import to_account, to_signing_key
 from services.chassis.checks import Checks
 from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import caller
+from services.chassis.times import to_timestamp
 
 OPEN_METHODS = frozenset(
     f"/{pb.DESCRIPTOR.package}.TokenService/{method}" for method in ("ExchangeToken", "ListSigningKeys")

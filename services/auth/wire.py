@@ -1,13 +1,10 @@
 """Auth's records as protos."""
 
-from datetime import datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from parley.auth.v1 import account_service_pb2, token_service_pb2, usage_service_pb2
 from services.auth.ledger import Usage
 from services.auth.records import Account, ApiKey, SigningKey
 from services.chassis.ids import time_of
+from services.chassis.times import to_timestamp
 
 
 def to_account(account: Account) -> account_service_pb2.Account:
@@ -42,9 +39,3 @@ def to_usage(usage: Usage) -> usage_service_pb2.Usage:
         limit_tokens=usage.limit,
         reset_time=to_timestamp(usage.reset_time),
     )
-
-
-def to_timestamp(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

@@ -16,9 +16,12 @@ from redis.exceptions import RedisError, ResponseError
 from services.chassis.errors import DomainError, Reason
 from services.conversation.config import Config
 from services.conversation.draft import Claim, Draft, News, Outcome, Reading, Turn
+from services.conversation.entries import flat, from_entries, to_entry
 from services.conversation.keys import Keys
 
 GROUP = "runners"
+RUNNER = "runner"
+"""Every consumer of the group: whose turn it is, its lease says."""
 BLOCK_MILLISECONDS = 1_000
 LOOK_AT = 200
 """Turns in the queue that one look for lapsed leases passes."""
@@ -54,34 +57,35 @@ class Journal:
 
     async def enqueue(self, turn: Turn, *, cancelled: bool = False) -> None:
         """Queues a turn unless the journal knows the reply. Raises UNAVAILABLE, also where the queue is full."""
-        keys = [self._keys.record(turn), self._keys.running(turn), self._keys.turns(self.shard(turn.conversation_id))]
-        who = (turn.reply_id, turn.conversation_id, turn.tenant_id, turn.account_id)
+        keys = [self._keys.record(turn), self._keys.running(turn), self._keys.turns_of(turn)]
         with _as_unavailable():
-            queued = await self._enqueue(keys, [*who, int(cancelled), self._ttl, self._config.max_queued_turns])
+            queued = await self._enqueue(
+                keys, [*to_entry(turn), int(cancelled), self._ttl, self._config.max_queued_turns]
+            )
         if queued < 0:
             raise DomainError(Reason.UNAVAILABLE, "Too many replies are waiting.", retry_after=5)
 
-    async def take(self, shard: int, runner: str, count: int) -> list[Turn]:
+    async def take(self, shard: int, count: int) -> list[Turn]:
         """Up to `count` turns that nobody took yet; waits a second for one."""
         with _as_unavailable():
             try:
                 found = await self._redis.xreadgroup(
-                    GROUP, runner, {self._keys.turns(shard): ">"}, count=count, block=BLOCK_MILLISECONDS
+                    GROUP, RUNNER, {self._keys.turns(shard): ">"}, count=count, block=BLOCK_MILLISECONDS
                 )
             except ResponseError:
                 await self._make_group(shard)
                 return []
         entries = found.values() if isinstance(found, dict) else [stream[1] for stream in found or ()]
-        return _turns([entry for stream in entries for entry in _flat(stream)])
+        return from_entries([entry for stream in entries for entry in flat(stream)])
 
-    async def take_over(self, shard: int, runner: str) -> list[Turn]:
+    async def take_over(self, shard: int) -> list[Turn]:
         """Turns that were taken and not finished, and whose leases have lapsed. Each call looks a part further."""
         with _as_unavailable():
             try:
                 found = await self._redis.xautoclaim(
                     self._keys.turns(shard),
                     GROUP,
-                    runner,
+                    RUNNER,
                     self._renew // 2,
                     start_id=self._looked[shard],
                     count=LOOK_AT,
@@ -90,7 +94,7 @@ class Journal:
                 await self._make_group(shard)
                 return []
             self._looked[shard] = found[0]
-            turns = _turns(found[1])
+            turns = from_entries(found[1])
             lapsed = await self._lapsed([self._keys.record(turn) for turn in turns], [self._lease]) if turns else []
         return [turn for turn, is_lapsed in zip(turns, lapsed, strict=True) if is_lapsed]
 
@@ -101,7 +105,7 @@ class Journal:
 
     async def done(self, turn: Turn) -> None:
         """Takes a turn out of the queue."""
-        turns = self._keys.turns(self.shard(turn.conversation_id))
+        turns = self._keys.turns_of(turn)
         with _as_unavailable():
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.xack(turns, GROUP, turn.entry_id)
@@ -119,7 +123,7 @@ class Journal:
 
     async def claim(self, turn: Turn) -> Claim | None:
         """Takes a turn under a new epoch, with what was written so far; None while another's lease is alive."""
-        keys = [self._keys.record(turn), self._keys.text(turn), self._keys.tokens(turn), self._keys.running(turn)]
+        keys = self._keys.of_draft(turn)
         with _as_unavailable():
             found = await self._claim(keys, [turn.reply_id, turn.tenant_id, turn.account_id, self._lease, self._ttl])
         if not found:
@@ -153,25 +157,23 @@ class Journal:
     async def restore(self, draft: Draft) -> None:
         """Makes a draft known again that the journal lost; its content is to be appended from the start."""
         turn = draft.turn
-        keys = [self._keys.record(turn), self._keys.text(turn), self._keys.tokens(turn), self._keys.running(turn)]
-        keys.append(self._keys.turns(self.shard(turn.conversation_id)))
-        who = (turn.reply_id, turn.conversation_id, turn.tenant_id, turn.account_id)
+        keys = [*self._keys.of_draft(turn), self._keys.turns_of(turn)]
         with _as_unavailable():
-            await self._restore(keys, [*who, draft.epoch, int(draft.cancelled.is_set()), self._lease, self._ttl])
+            await self._restore(
+                keys, [*to_entry(turn), draft.epoch, int(draft.cancelled.is_set()), self._lease, self._ttl]
+            )
         draft.written_tokens = draft.written_text = 0
 
     async def finish(self, turn: Turn) -> None:
         """Says that a reply has ended; its result is stored in history."""
-        keys = [self._keys.record(turn), self._keys.text(turn), self._keys.tokens(turn), self._keys.running(turn)]
-        channel = self._keys.channel(self.shard(turn.conversation_id))
+        values = [turn.reply_id, turn.turn_id, self._config.linger_seconds * 1000, self._keys.channel_of(turn)]
         with _as_unavailable():
-            await self._finish(keys, [turn.reply_id, turn.turn_id, self._config.linger_seconds * 1000, channel])
+            await self._finish(self._keys.of_draft(turn), values)
 
     async def cancel(self, turn: Turn) -> None:
         """Asks whoever writes the reply to stop; if nobody does, whoever takes it will."""
-        channel = self._keys.channel(self.shard(turn.conversation_id))
         with _as_unavailable():
-            known = await self._cancel([self._keys.record(turn)], [turn.turn_id, channel])
+            known = await self._cancel([self._keys.record(turn)], [turn.turn_id, self._keys.channel_of(turn)])
         if not known:
             await self.enqueue(turn, cancelled=True)
 
@@ -229,21 +231,6 @@ async def open_journal(config: Config) -> AsyncIterator[Journal]:
     )
     async with Redis.from_pool(pool) as redis:
         yield Journal(redis, config)
-
-
-def _flat(stream: Any) -> list[Any]:
-    """The entries of one stream, however the protocol version nests them."""
-    return [entry for part in stream for entry in (part if isinstance(part, list) else [part])]
-
-
-def _turns(entries: Sequence[Any]) -> list[Turn]:
-    found = []
-    for entry_id, fields in entries:
-        if fields:  # None: deleted meanwhile
-            values = {name.decode(): value.decode() for name, value in fields.items()}
-            turn = Turn(values["reply"], values["conversation"], values["tenant"], values["account"], entry_id.decode())
-            found.append(turn)
-    return found
 
 
 @contextmanager

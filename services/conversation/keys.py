@@ -34,6 +34,16 @@ class Keys:
         """A set: the ids of a conversation's replies that are queued or being written."""
         return self._of(conversation_id, "running", conversation_id)
 
+    def of_draft(self, turn: Turn) -> list[str]:
+        """All that belongs to a reply while it is written: record, text, tokens, and what runs in its conversation."""
+        return [self.record(turn), self.text(turn), self.tokens(turn), self.running(turn)]
+
+    def turns_of(self, turn: Turn) -> str:
+        return self.turns(self.shard(turn.conversation_id))
+
+    def channel_of(self, turn: Turn) -> str:
+        return self.channel(self.shard(turn.conversation_id))
+
     def turns(self, shard: int) -> str:
         """A stream: the queue of turns."""
         return f"parley:{VERSION}:{{{shard}}}:turns"

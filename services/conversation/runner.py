@@ -15,8 +15,6 @@ from services.conversation.writer import Writer
 
 logger = logging.getLogger(__name__)
 
-NAME = "runner"
-"""Of every runner in the queue's group: whose turn it is, its lease says."""
 AWAY = {Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED}
 """Why a turn is told again; any other reason would come back."""
 HAND_OVER_SECONDS = 1.0
@@ -64,7 +62,7 @@ class Runner:
         while True:
             room = await self._room()
             try:
-                turns = await self._journal.take(shard, NAME, room)
+                turns = await self._journal.take(shard, room)
             except DomainError:
                 await asyncio.sleep(AWAY_SECONDS)
             else:
@@ -74,7 +72,7 @@ class Runner:
         while True:
             await asyncio.sleep(self._config.renew_seconds)
             try:
-                self._start(await self._journal.take_over(shard, NAME), tasks)
+                self._start(await self._journal.take_over(shard), tasks)
             except DomainError:
                 continue  # the journal is away; others say so
 

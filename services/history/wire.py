@@ -2,11 +2,10 @@
 
 from datetime import UTC, datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from parley.history.v1 import history_service_pb2 as pb
 from parley.inference.v1 import generation_pb2 as gen
 from services.chassis.ids import time_of
+from services.chassis.times import to_timestamp
 from services.history.store import FinishReason, Message, Request, Result, Role, Status
 
 ROLES = {
@@ -68,7 +67,7 @@ def to_proto(message: Message) -> pb.Message:
         status=_status(message),
         request=_from_request(message.request) if message.request else None,
         result=_from_result(message.result) if message.result else None,
-        create_time=_timestamp(time_of(message.message_id)),
+        create_time=to_timestamp(time_of(message.message_id)),
     )
 
 
@@ -114,11 +113,5 @@ def _from_result(result: Result) -> pb.ReplyResult:
         finish_reason=_FINISH_OUT[result.finish_reason],
         usage=gen.TokenUsage(prompt_tokens=result.prompt_tokens, completion_tokens=result.completion_tokens),
         failure_reason=result.failure_reason,
-        complete_time=_timestamp(result.complete_time),
+        complete_time=to_timestamp(result.complete_time),
     )
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

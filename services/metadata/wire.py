@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from parley.metadata.v1 import metadata_service_pb2 as pb
+from services.chassis.times import to_timestamp
 from services.metadata.etag import digest, first_etag, unwritten_etag
 from services.metadata.store import Conversation, Filter, Owner, Settings, Theme
 
@@ -79,8 +78,8 @@ def to_proto(row: Conversation) -> pb.Conversation:
         archived=row.archived,
         labels=row.labels,
         etag=row.etag,
-        create_time=_timestamp(row.create_time),
-        update_time=_timestamp(row.update_time),
+        create_time=to_timestamp(row.create_time),
+        update_time=to_timestamp(row.update_time),
     )
 
 
@@ -96,11 +95,5 @@ def to_settings_proto(row: Settings) -> pb.Settings:
         locale=row.locale,
         theme=_THEME_OUT[row.theme],
         etag=row.etag,
-        update_time=_timestamp(row.update_time) if row.update_time > _NEVER else None,
+        update_time=to_timestamp(row.update_time) if row.update_time > _NEVER else None,
     )
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

@@ -45,7 +45,7 @@ async def lapse(journal: Journal, turn: Turn) -> Draft:
 async def take_one(journal: Journal, turn: Turn) -> Turn:
     shard = journal.shard(turn.conversation_id)
     async with asyncio.timeout(5):
-        while not (taken := await journal.take(shard, "runner", 10)):
+        while not (taken := await journal.take(shard, 10)):
             pass
     assert taken == [turn]
     return taken[0]
@@ -55,7 +55,7 @@ async def test_a_turn_is_queued_once_and_taken_once(journal: Journal) -> None:
     turn = a_turn()
     await asyncio.gather(*(journal.enqueue(turn) for _ in range(5)))
     taken = await take_one(journal, turn)
-    assert await journal.take(journal.shard(turn.conversation_id), "another", 10) == []
+    assert await journal.take(journal.shard(turn.conversation_id), 10) == []
     assert await journal.running(turn.conversation_id) == [turn.reply_id]
     await journal.finish(turn)
     await journal.done(taken)
@@ -68,12 +68,12 @@ async def test_a_turn_that_was_not_done_is_taken_over_and_one_that_was_done_is_n
     taken = await take_one(journal, turn)
     shard = journal.shard(turn.conversation_id)
     async with asyncio.timeout(5):
-        while not (found := await journal.take_over(shard, "another")):
+        while not (found := await journal.take_over(shard)):
             await asyncio.sleep(0.05)
     assert found == [turn]
     await journal.done(taken)
     await asyncio.sleep(0.6)  # longer than a lease: what is not in the queue cannot be taken over
-    assert await journal.take_over(shard, "another") == []
+    assert await journal.take_over(shard) == []
 
 
 async def test_a_full_queue_refuses(config: Config, server: Valkey) -> None:
@@ -173,7 +173,7 @@ async def test_a_dead_turn_is_found_behind_many_that_live(journal: Journal, conf
     shard = journal.shard(conversation_id)
     for turn in (*living, dead):
         await journal.enqueue(turn)
-    while not await journal.take(shard, "runner", 1000):  # the first look makes the group of runners
+    while not await journal.take(shard, 1000):  # the first look makes the group of runners
         pass
     writer = Writer(journal, config)
     running = asyncio.create_task(writer.run())
@@ -181,7 +181,7 @@ async def test_a_dead_turn_is_found_behind_many_that_live(journal: Journal, conf
         for turn in living:
             await held.enter_async_context(writer.writing(await claimed(journal, turn)))
         async with asyncio.timeout(10):
-            while not (found := await journal.take_over(shard, "another")):
+            while not (found := await journal.take_over(shard)):
                 await asyncio.sleep(0.05)
         assert found == [dead]
     running.cancel()

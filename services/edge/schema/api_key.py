@@ -5,12 +5,12 @@ from datetime import datetime
 import strawberry
 
 from parley.auth.v1 import account_service_pb2 as pb
+from services.chassis.times import to_datetime, to_timestamp
 from services.edge.paging import Cursors, Fetched, page_size, read_slice
 from services.edge.schema.absent import ABSENT, given
 from services.edge.schema.connection import Connection
 from services.edge.schema.described import described
 from services.edge.schema.info import Info
-from services.edge.schema.times import to_datetime, to_timestamp
 
 PAGE_LIMIT = 100
 """Of ListApiKeys."""

@@ -6,6 +6,7 @@ import strawberry
 
 from parley.metadata.v1 import metadata_service_pb2 as pb
 from services.chassis.errors import DomainError, Reason
+from services.chassis.times import to_datetime
 from services.edge.context import Context
 from services.edge.paging import Cursors, Fetched, Place, page_size, read_slice
 from services.edge.schema.absent import ABSENT, given
@@ -14,7 +15,6 @@ from services.edge.schema.described import described
 from services.edge.schema.info import Info
 from services.edge.schema.message import Branch, Message, list_branch
 from services.edge.schema.model import list_models
-from services.edge.schema.times import to_datetime
 
 PAGE_LIMIT = 100
 """Of ListConversations."""

@@ -8,13 +8,13 @@ import strawberry
 
 from parley.history.v1 import history_service_pb2 as pb
 from services.chassis.paging import seal, unseal
+from services.chassis.times import to_datetime
 from services.edge.context import Context
 from services.edge.paging import Fetched, Place, read_slice
 from services.edge.schema.connection import Connection
 from services.edge.schema.described import described
 from services.edge.schema.generation import FinishReason, Role, TokenUsage, UsedParameters
 from services.edge.schema.info import Info
-from services.edge.schema.times import to_datetime
 
 PAGE_LIMIT = 200
 """Of ListMessages."""

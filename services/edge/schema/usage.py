@@ -6,7 +6,7 @@ from typing import NewType
 import strawberry
 
 from parley.auth.v1 import usage_service_pb2 as pb
-from services.edge.schema.times import to_datetime
+from services.chassis.times import to_datetime
 
 BigInt = NewType("BigInt", int)
 BIG_INT = strawberry.scalar(

@@ -1,4 +1,4 @@
-"""Times between GraphQL and protos."""
+"""Times between records and protos."""
 
 from datetime import UTC, datetime
 
