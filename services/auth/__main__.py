@@ -1,6 +1,5 @@
 """auth: what is real."""
 
-import asyncio
 import sys
 
 from argon2 import PasswordHasher
@@ -14,6 +13,7 @@ from services.auth.peers import AUTH
 from services.auth.sql.database import Database
 from services.auth.sql.store import sql_store
 from services.chassis.config import load
+from services.chassis.process import run
 from services.chassis.server import serve
 
 
@@ -21,7 +21,7 @@ async def main() -> None:
     config = load(Config)
     hasher = PasswordHasher(config.password_iterations, config.password_memory_kib, config.password_lanes)
     passwords = Passwords(hasher, threads=config.password_threads, queue=config.password_queue)
-    async with Database(config.store_url, config.store_connections) as database, passwords:
+    async with Database(config.store_url.get_secret_value(), config.store_connections) as database, passwords:
         store = sql_store(database)
         ring = key_ring(config, store, utc_now)
         try:
@@ -33,4 +33,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from services.chassis.config import ServiceSettings
+from services.chassis.config import ServiceSettings, StoreSettings
 
 
 def _split(value: object) -> object:
@@ -24,9 +24,7 @@ ServiceSecrets = Annotated[
 """A comma-separated list of name=secret."""
 
 
-class Config(ServiceSettings):
-    store_url: str
-    """sqlite:///path of the file."""
+class Config(ServiceSettings, StoreSettings):
     store_connections: int = Field(4, ge=1, le=64)
     """The most that read at once."""
     signing_secret: SecretStr = Field(min_length=32)

@@ -51,6 +51,13 @@ class PeerSettings(Settings):
     """Proves to auth which service this is."""
 
 
+class StoreSettings(Settings):
+    """What a service needs to reach its store."""
+
+    store_url: SecretStr
+    """sqlite:///path of a file, or the address of a server; `docs/operating.md` lists the kinds."""
+
+
 S = TypeVar("S", bound=Settings)
 
 

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from services.chassis.config import ServiceSettings, describe
 from services.chassis.door import Door
 from services.chassis.errors import DomainError
+from services.chassis.process import RefusedError
 from services.chassis.telemetry import log, start_logging
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ CHECK_SECONDS = 1.0
 """How often readiness is looked at, and how long one look may take."""
 
 Check = Callable[[], Awaitable[None]]
-"""Raises DomainError (or runs out of time) while the service cannot do its work."""
+"""Raises DomainError (or runs out of time) while the service cannot do its work, and RefusedError if it never can."""
 
 Register = Callable[[grpc.aio.Server], None]
 
@@ -68,10 +69,12 @@ class Server:
         self.port = 0
 
     async def __aenter__(self) -> "Server":
+        """Raises RefusedError, before anything is served, if a check does."""
+        failing = await self._failing()
         self.port = self._server.add_insecure_port(self._settings.listen)
-        await self._set(ready=False)
+        await self._turn(failing)
         await self._server.start()
-        self._watch = asyncio.create_task(self._watch_checks())
+        self._watch = asyncio.create_task(self._watch_checks(failing))
         return self
 
     async def __aexit__(
@@ -84,30 +87,42 @@ class Server:
             await asyncio.sleep(self._settings.drain_seconds)
         await self._server.stop(self._settings.grace_seconds if error is None else None)
 
-    async def _watch_checks(self) -> None:
-        ready: bool | None = None
-        while True:
-            failing = await self._failing()
-            if ready is not (not failing):
-                ready = not failing
-                await self._set(ready)
-                log(logger, logging.INFO, "ready" if ready else "not ready", waiting_for=failing)
-            await asyncio.sleep(CHECK_SECONDS)
+    async def refused(self) -> None:
+        """Waits; raises the RefusedError of a check that comes to one later."""
+        if self._watch:
+            await asyncio.shield(self._watch)
 
-    async def _failing(self) -> list[str]:
-        async def passes(check: Check) -> bool:
+    async def _watch_checks(self, failing: Mapping[str, str]) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            before, failing = failing, await self._failing()
+            if failing != before:
+                await self._turn(failing)
+
+    async def _turn(self, failing: Mapping[str, str]) -> None:
+        await self._set(ready=not failing)
+        log(logger, logging.INFO, "not ready" if failing else "ready", waiting_for=failing)
+
+    async def _failing(self) -> Mapping[str, str]:
+        """The checks that do not pass, with what each says. Raises RefusedError."""
+
+        async def run(check: Check) -> str:
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
                     await check()
-            except (DomainError, TimeoutError):
-                return False
+            except DomainError as error:
+                return error.message
+            except TimeoutError:
+                return "It does not answer."
+            except RefusedError:
+                raise
             except Exception as error:  # noqa: BLE001 - a check that breaks has not passed
                 log(logger, logging.ERROR, "a check broke", type=type(error).__name__)
-                return False
-            return True
+                return "The check broke."
+            return ""
 
-        results = await asyncio.gather(*map(passes, self._checks.values()))
-        return [name for name, ok in zip(self._checks, results, strict=True) if not ok]
+        said = await asyncio.gather(*map(run, self._checks.values()))
+        return {name: words for name, words in zip(self._checks, said, strict=True) if words}
 
     async def _set(self, ready: bool) -> None:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
@@ -124,8 +139,8 @@ async def serve(
 ) -> None:
     """Runs a server, and the work that goes on beside it, until SIGTERM or SIGINT; then drains it.
 
-    Work that fails ends the process: what restarts it also shows that it failed. `hand_over` is called when the server
-    is asked to stop, before it drains: for what would not end by itself.
+    Work that fails ends the process: what restarts it also shows that it failed. So does a check that refuses.
+    `hand_over` is called when the server is asked to stop, before it drains: for what would not end by itself.
     """
     start_logging(name, settings.log_level)
     stop = asyncio.Event()
@@ -134,6 +149,7 @@ async def serve(
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(each) for each in work]
         async with server:
+            running.append(tasks.create_task(server.refused()))
             log(logger, logging.INFO, "listening", port=server.port, config=describe(settings))
             await stop.wait()
             log(logger, logging.INFO, "draining")

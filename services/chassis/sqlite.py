@@ -11,6 +11,7 @@ from typing import Self
 import aiosqlite
 
 from services.chassis.errors import DomainError, Reason
+from services.chassis.process import RefusedError
 
 Values = Sequence[object] | Mapping[str, object]
 
@@ -18,10 +19,6 @@ BUSY_MILLISECONDS = 5_000
 """How long a write waits for another process's."""
 
 _PREFIX = "sqlite:///"
-
-
-class SchemaTooNewError(Exception):
-    """The file was written by a later release."""
 
 
 class Database:
@@ -98,9 +95,7 @@ class Database:
         async with self.transaction() as connection:
             version = next(row[0] for row in await connection.execute_fetchall("PRAGMA user_version"))
             if version > len(self._migrations):
-                raise SchemaTooNewError(
-                    f"{self._path} has schema {version}; this release knows {len(self._migrations)}"
-                )
+                raise RefusedError(f"{self._path} has schema {version}; this release knows {len(self._migrations)}.")
             for script in self._migrations[version:]:
                 for statement in filter(str.strip, script.split(";")):
                     await connection.execute(statement)

@@ -1,6 +1,5 @@
 """conversation: what is real."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 from parley.conversation.v1 import conversation_service_pb2
@@ -8,6 +7,7 @@ from parley.conversation.v1.conversation_service_pb2_grpc import add_Conversatio
 from services.chassis.channel import Peer, open_channel
 from services.chassis.config import load
 from services.chassis.door import Door
+from services.chassis.process import run
 from services.chassis.server import Server, serve
 from services.chassis.tokens import AuthKeys, Tokens
 from services.conversation.config import Config
@@ -58,4 +58,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)

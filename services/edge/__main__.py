@@ -6,6 +6,7 @@ import signal
 from contextlib import AsyncExitStack
 
 from services.chassis.config import describe, load
+from services.chassis.process import run
 from services.chassis.telemetry import log, start_logging
 from services.edge.app import inner_app, open_house, public_app
 from services.edge.config import Config
@@ -47,4 +48,4 @@ async def _serve(house: House) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)

@@ -1,26 +1,24 @@
 """history: what is real."""
 
-import asyncio
-
 from parley.history.v1 import history_service_pb2
 from parley.history.v1.history_service_pb2_grpc import add_HistoryServiceServicer_to_server
 from services.chassis.channel import open_channel
 from services.chassis.config import load
 from services.chassis.door import Door
+from services.chassis.process import run
 from services.chassis.server import Server, serve
-from services.chassis.sqlite import Database
 from services.chassis.tokens import AuthKeys
 from services.history.config import Config
 from services.history.service import HistoryService
-from services.history.sqlite import MIGRATIONS, SqliteStore
+from services.history.stores import open_store
 
 NAME = "history"
 
 
 async def main() -> None:
     config = load(Config)
-    async with open_channel(config.auth_address) as auth, Database(config.store_url, MIGRATIONS) as database:
-        store = SqliteStore(database)
+    url = config.store_url.get_secret_value()
+    async with open_channel(config.auth_address) as auth, open_store(url) as store:
         service = HistoryService(store)
         descriptor = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
         server = Server(
@@ -33,4 +31,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main)

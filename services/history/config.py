@@ -1,8 +1,7 @@
 """What can be turned in history."""
 
-from services.chassis.config import PeerSettings, ServiceSettings
+from services.chassis.config import PeerSettings, ServiceSettings, StoreSettings
 
 
-class Config(ServiceSettings, PeerSettings):
-    store_url: str
-    """sqlite:///path of the file."""
+class Config(ServiceSettings, PeerSettings, StoreSettings):
+    pass

@@ -10,6 +10,7 @@ from parley.inference.v1.inference_service_pb2_grpc import add_InferenceServiceS
 from services.chassis.channel import open_channel
 from services.chassis.config import load
 from services.chassis.door import Door
+from services.chassis.process import run
 from services.chassis.server import Server, serve
 from services.chassis.telemetry import log
 from services.chassis.tokens import AuthKeys
@@ -77,7 +78,7 @@ async def main() -> None:
 if __name__ == "__main__":
     status = 0
     try:
-        asyncio.run(main())
+        run(main)
     except ExceptionGroup as group:
         unusable, unexpected = group.split(ModelUnusableError)
         if unexpected or not unusable:

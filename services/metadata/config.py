@@ -2,11 +2,9 @@
 
 from pydantic import Field
 
-from services.chassis.config import PeerSettings, ServiceSettings
+from services.chassis.config import PeerSettings, ServiceSettings, StoreSettings
 
 
-class Config(ServiceSettings, PeerSettings):
-    store_url: str
-    """sqlite:///path of the file."""
+class Config(ServiceSettings, PeerSettings, StoreSettings):
     update_attempts: int = Field(50, ge=1)
     """How often an update without an etag is tried again because others wrote meanwhile."""

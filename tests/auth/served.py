@@ -151,7 +151,7 @@ class Client:
 async def served(config: Config, clock: Clock = utc_now) -> AsyncIterator[Auth]:
     hasher = PasswordHasher(config.password_iterations, config.password_memory_kib, config.password_lanes)
     passwords = Passwords(hasher, threads=config.password_threads, queue=config.password_queue)
-    async with Database(config.store_url, config.store_connections) as database, passwords:
+    async with Database(config.store_url.get_secret_value(), config.store_connections) as database, passwords:
         store = sql_store(database)
         ring = key_ring(config, store, clock)
         server = auth_server(config, store, ring, passwords, clock)

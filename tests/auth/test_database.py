@@ -17,7 +17,7 @@ from services.auth.sql.database import Database
 from services.auth.sql.store import sql_store
 from services.auth.sql.tables import periods
 from services.chassis.errors import DomainError, Reason
-from services.chassis.sqlite import SchemaTooNewError
+from services.chassis.process import RefusedError
 from tests.auth.contract_accounts import new_account
 
 
@@ -91,7 +91,7 @@ async def test_a_later_schema_is_refused(store_url: str, tmp_path: Path) -> None
     with sqlite3.connect(tmp_path / "auth.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(SchemaTooNewError, match="99"):
+    with pytest.raises(RefusedError, match="99"):
         async with Database(store_url, connections=1):
             pass
 

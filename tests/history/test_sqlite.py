@@ -8,7 +8,8 @@ import pytest
 
 from services.chassis.errors import DomainError, Reason
 from services.chassis.ids import new_id
-from services.chassis.sqlite import Database, SchemaTooNewError
+from services.chassis.process import RefusedError
+from services.chassis.sqlite import Database
 from services.history.sqlite import MIGRATIONS, SqliteStore
 from tests.history.contract import HistoryStoreContract, user_message
 
@@ -64,7 +65,7 @@ async def test_a_later_schema_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(SchemaTooNewError, match="99"):
+    with pytest.raises(RefusedError, match="99"):
         async with Database(f"sqlite:///{path}", MIGRATIONS):
             pass
 

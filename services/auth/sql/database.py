@@ -18,7 +18,8 @@ from sqlalchemy.pool import QueuePool
 
 from services.auth.sql.tables import SCHEMA_VERSION, metadata
 from services.chassis.errors import DomainError, Reason
-from services.chassis.sqlite import BUSY_MILLISECONDS, SchemaTooNewError
+from services.chassis.process import RefusedError
+from services.chassis.sqlite import BUSY_MILLISECONDS
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -133,7 +134,7 @@ class Database:
     def _migrate(self, connection: Connection) -> None:
         version = connection.scalar(text("PRAGMA user_version"))
         if version > SCHEMA_VERSION:
-            raise SchemaTooNewError(f"{self._path} has schema {version}; this release knows {SCHEMA_VERSION}")
+            raise RefusedError(f"{self._path} has schema {version}; this release knows {SCHEMA_VERSION}")
         if version < SCHEMA_VERSION:
             metadata.create_all(connection, checkfirst=False)
             connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
