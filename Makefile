@@ -1,10 +1,11 @@
-.PHONY: help setup run status test check protos bench clean
+.PHONY: help setup run up status test check protos bench bench-stores backup restore clean
 help: ## this list
-	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\): ## /  make \1\t/p' Makefile | expand -t 24
 setup: ## install everything to run, test and check it
 	@scripts/setup dev
-run: ## run the whole mesh on this machine; ARGS="--replicas edge=2" hands arguments on
+run: ## run the whole mesh on this machine; STORES=real on real stores, ARGS="--replicas edge=2" hands arguments on
 	@scripts/run $(ARGS)
+up: run
 status: ## the processes of the mesh that runs, with address and health
 	@scripts/status
 test: ## run the tests; ARGS="tests/history -x" hands arguments on
@@ -15,5 +16,11 @@ protos: ## generate gen/ from protos/
 	@scripts/setup dev && scripts/protos
 bench: ## measure the mesh and the engine
 	@scripts/bench
+bench-stores: ## measure the stores on real servers
+	@scripts/bench-stores
+backup: ## write what the mesh remembers into a folder: TO=FOLDER
+	@scripts/backup "$(TO)"
+restore: ## read it back, into stores of any kind: FROM=FOLDER
+	@scripts/restore "$(FROM)"
 clean: ## remove everything that can be made again
 	@scripts/clean

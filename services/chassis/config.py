@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Collection, Mapping
 from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
@@ -77,6 +78,7 @@ def describe(settings: Settings) -> dict[str, str]:
     return {name: str(value) for name, value in settings.model_dump().items()}
 
 
-def child_environment(values: dict[str, str]) -> dict[str, str]:
+def child_environment(values: Mapping[str, str], *, without: Collection[str] = ()) -> dict[str, str]:
     """This process's environment with `values` on top, for a process that it starts."""
-    return {**os.environ, **values}
+    own = {name: value for name, value in os.environ.items() if name not in without}
+    return {**own, **values}

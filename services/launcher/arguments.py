@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 SERVICES = ("inference", "auth", "history", "metadata", "conversation", "edge")
 """In the order in which they are started: the slowest first."""
-REPLICATED = ("conversation", "inference", "edge")
-"""The others keep their data in one file each, and run once."""
 MAX_REPLICAS = 16
 
 
@@ -53,8 +51,8 @@ def parse_replicas(text: str) -> dict[str, int]:
     replicas = dict.fromkeys(SERVICES, 1)
     for part in filter(None, text.split(",")):
         name, _, number = (piece.strip() for piece in part.partition("="))
-        if name not in REPLICATED:
-            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(REPLICATED)}")
+        if name not in SERVICES:
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(SERVICES)}")
         if not number.isdecimal() or not 1 <= int(number) <= MAX_REPLICAS:
             raise argparse.ArgumentTypeError(f"{name} needs a number from 1 to {MAX_REPLICAS}, as in {name}=2")
         replicas[name] = int(number)
@@ -68,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         type=parse_replicas,
         default=parse_replicas(""),
         metavar="NAME=N,...",
-        help=f"how many processes of {', '.join(REPLICATED)}; one of each otherwise",
+        help="how many processes of each service, one otherwise; those that keep a file in the data folder run once",
     )
     parser.add_argument("--verbose", action="store_true", help="show every log line, one for each call included")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="about a mesh that runs")

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from services.launcher import secret, valkey
 from services.launcher.arguments import SERVICES
@@ -11,10 +10,10 @@ from services.launcher.config import LauncherSettings
 from services.launcher.ports import LOOPBACK, free_ports
 from services.launcher.probe import Endpoint, Kind
 from services.launcher.program import Program
+from services.launcher.refusal import RefusalError
+from services.launcher.stores import STORED, VARIABLE, Stores
 
-STORED = ("auth", "history", "metadata")
-"""Services with a SQLite file."""
-_STORES = frozenset({valkey.NAME, "auth", "history", "metadata"})
+_STORES = frozenset({valkey.NAME, *STORED})
 AFTER = {"conversation": _STORES, "edge": _STORES}
 """Both are busy being imported while inference still loads its model: neither waits for it, or for the other."""
 STAGES = {"inference": 1, "conversation": 2, "edge": 3}
@@ -24,12 +23,18 @@ STAGES = {"inference": 1, "conversation": 2, "edge": 3}
 def make_plan(
     settings: LauncherSettings, secrets: Mapping[str, str], replicas: Mapping[str, int]
 ) -> tuple[Program, ...]:
-    """Chooses ports, and says what shall run."""
-    store = valkey.program(settings.data)
+    """Chooses ports, and says what shall run. Raises RefusalError."""
+    stores = Stores.of(settings)
+    for name in STORED:
+        if replicas[name] > 1 and name not in stores.servers:
+            variable = f"PARLEY_{name.upper()}_STORE_URL"
+            raise RefusalError(f"{name} keeps its data in one file and runs once, unless {variable} names a server.")
+    journal = [] if settings.redis_url else [valkey.program(settings.data)]
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else valkey.url(*journal)
     ports = iter(free_ports(sum(replicas.values())))
     addresses = {name: [f"{LOOPBACK}:{next(ports)}" for _ in range(replicas[name])] for name in SERVICES}
-    wiring = _Wiring(settings, secrets, addresses, f"unix://{quote(store.address)}?db=0")
-    return (store, *(program for name in SERVICES for program in wiring.programs(name)))
+    wiring = _Wiring(settings, secrets, addresses, stores, redis_url)
+    return (*journal, *(program for name in SERVICES for program in wiring.programs(name)))
 
 
 def public_address(settings: LauncherSettings) -> str:
@@ -44,6 +49,7 @@ class _Wiring:
     secrets: Mapping[str, str]
     addresses: Mapping[str, list[str]]
     """host:port of every replica, by service."""
+    stores: Stores
     redis_url: str
 
     def programs(self, name: str) -> list[Program]:
@@ -90,7 +96,7 @@ class _Wiring:
             }
         place = {"PARLEY_LISTEN": address}
         if name in STORED:
-            place["PARLEY_STORE_URL"] = f"sqlite:///{self.settings.data.resolve() / name}.sqlite"
+            place[VARIABLE] = self.stores.url(name)
         if name == "conversation":
             place["PARLEY_REDIS_URL"] = self.redis_url
             place["PARLEY_INFERENCE_ADDRESSES"] = ",".join(self.addresses["inference"])

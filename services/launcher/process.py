@@ -16,6 +16,7 @@ from services.launcher.program import Program
 from services.launcher.refusal import RefusalError
 from services.launcher.screen import Screen
 from services.launcher.state import State
+from services.launcher.stores import WITHHELD
 
 BAD_CONFIGURATION = 2
 """The status of a process that would not start any other time either."""
@@ -93,7 +94,7 @@ class Process:
     async def _start(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(*_LEASH, str(os.getpid()), *self.program.command),
-            env=child_environment({"PYTHONUNBUFFERED": "1", **self.program.environment}),
+            env=child_environment({"PYTHONUNBUFFERED": "1", **self.program.environment}, without=WITHHELD),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -16,6 +16,7 @@ from services.launcher.screen import PlainScreen, Screen
 from services.launcher.secret import load_secrets
 from services.launcher.state import State
 from services.launcher.stop import Stop
+from services.launcher.stores import Stores
 from services.launcher.welcome import welcome
 
 
@@ -30,6 +31,7 @@ async def run(settings: LauncherSettings, command: Run) -> int:
         auth_address = next(program.endpoint.address for program in plan if program.name == "auth")
         logs.mkdir(mode=0o700, exist_ok=True)
         screen = _screen()
+        await stop.unless(Stores.of(settings).migrate(screen))
         processes = [
             Process(program, Output(program, logs / program.log_name, screen, shown), screen, state) for program in plan
         ]

@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 
 from services.launcher.refusal import RefusalError
 
@@ -22,6 +22,17 @@ class Stop:
         if not self.asked.is_set():
             self.reason = reason
             self.asked.set()
+
+    async def unless(self, work: Coroutine[None, None, None]) -> None:
+        """Does this first; when it is asked to stop, the work is cancelled."""
+        working, asked = asyncio.create_task(work), asyncio.create_task(self.asked.wait())
+        try:
+            await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:

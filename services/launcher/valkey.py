@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from services.launcher.probe import Endpoint, Kind
 from services.launcher.program import Program
@@ -35,6 +36,11 @@ def program(data: Path) -> Program:
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     return Program(NAME, (str(_binary()), *words), Endpoint(Kind.REDIS, str(socket)), str(socket), quiet=True)
+
+
+def url(program: Program) -> str:
+    """As a client of Redis takes it."""
+    return f"unix://{quote(program.address)}?db=0"
 
 
 def _binary() -> Path:

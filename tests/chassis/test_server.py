@@ -1,6 +1,7 @@
 """Health, drain and reflection of a server, and calls to a peer that comes and goes."""
 
 import asyncio
+import sys
 from typing import Any, cast
 
 import grpc
@@ -12,6 +13,7 @@ from parley.history.v1 import history_service_pb2 as pb
 from parley.history.v1.history_service_pb2_grpc import HistoryServiceStub
 from services.chassis.channel import open_channel
 from services.chassis.errors import DomainError, Reason
+from services.chassis.process import RefusedError
 from tests.chassis.echo import channel_to, served
 from tests.identity import Signer
 
@@ -93,3 +95,48 @@ async def test_an_idempotent_call_finds_a_replica_that_lives() -> None:
                     pb.GetMessageRequest(message_id="x"), metadata=signer.metadata("history", "ann"), timeout=5
                 )
                 assert answer.message.message_id == "x"
+
+
+async def test_a_check_that_refuses_at_the_start_serves_nothing() -> None:
+    async def check() -> None:
+        raise RefusedError("The schema is too new.")
+
+    with pytest.raises(RefusedError, match="too new"):
+        async with served(Signer(), checks={"store": check}):
+            pytest.fail("it serves")
+
+
+async def test_a_check_that_refuses_later_ends_the_process() -> None:
+    checks = ["works"]
+
+    async def check() -> None:
+        if not checks:
+            raise RefusedError("The schema is too new.")
+        checks.pop()
+
+    async with served(Signer(), checks={"store": check}) as server, asyncio.timeout(10):
+        with pytest.raises(RefusedError, match="too new"):
+            await server.refused()
+
+
+PROCESS = """
+import asyncio
+import sys
+from services.chassis.process import RefusedError, run
+
+async def main():
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(asyncio.sleep(60))
+        tasks.create_task(refuse())
+
+async def refuse():
+    raise RefusedError("The password is wrong.")
+
+run(main)
+"""
+
+
+async def test_a_refused_process_ends_with_status_2_and_one_sentence() -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROCESS, stderr=asyncio.subprocess.PIPE)
+    _, said = await process.communicate()
+    assert (process.returncode, said) == (2, b"The password is wrong.\n")

@@ -17,7 +17,7 @@ def test_named_services_run_several_times() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["history=2", "nobody=1", "edge", "edge=", "edge=0", "edge=17", "edge=-1", "edge=two", "=2", "edge=2.5"]
+    "text", ["valkey=2", "nobody=1", "edge", "edge=", "edge=0", "edge=17", "edge=-1", "edge=two", "=2", "edge=2.5"]
 )
 def test_what_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
@@ -26,9 +26,9 @@ def test_what_cannot_be_is_refused(text: str) -> None:
 
 def test_a_wrong_command_line_ends_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse(["--replicas", "history=2"])
+        parse(["--replicas", "valkey=2"])
     assert ended.value.code == 2
-    assert "'history' is not one of conversation, inference, edge" in capsys.readouterr().err
+    assert "'valkey' is not one of inference, auth, history, metadata, conversation, edge" in capsys.readouterr().err
 
 
 def test_the_other_commands() -> None:
