@@ -3,7 +3,7 @@
 Their addresses come from the environment, under the names that `docs/operating.md` gives. A test that needs a server
 whose address is not set is left out and named at the end of the run; REQUIRE_STORES=cassandra,mongodb,postgres,redis
 makes each missing one a failure. Tests that kill a server call STORES_KILL and STORES_START, two commands that take its
-name.
+name; for a node of a cluster of Cassandra they are CLUSTER_KILL and CLUSTER_START.
 """
 
 import asyncio
@@ -25,8 +25,14 @@ _ADDRESSES = {
     "redis-cluster": "REDIS_CLUSTER_URL",
     "cassandra-cluster": "CASSANDRA_CLUSTER_CONTACT_POINTS",
 }
-_PROGRAMS = {"cassandra": "cassandra1", "mongodb": "mongo", "postgres": "postgres", "redis": "redis"}
-"""What STORES_KILL and STORES_START call each server."""
+_PROGRAMS = {
+    "cassandra": "cassandra1",
+    "cassandra-cluster": "cassandra2",
+    "mongodb": "mongo",
+    "postgres": "postgres",
+    "redis": "redis",
+}
+"""What the commands call each server, and of a cluster the node that is killed."""
 
 left_out: set[str] = set()
 """Servers that tests of this run were left out for."""
@@ -60,11 +66,23 @@ class Server:
 
     async def kill(self) -> None:
         """SIGKILL."""
-        await _run("STORES_KILL", _PROGRAMS[self.name])
+        await self._run("KILL")
 
     async def start(self) -> None:
         """Starts it again, with its data; returns when it answers."""
-        await _run("STORES_START", _PROGRAMS[self.name])
+        await self._run("START")
+
+    async def _run(self, verb: str) -> None:
+        program = _PROGRAMS[self.name]
+        variable = f"{'CLUSTER' if self.name.endswith('-cluster') else 'STORES'}_{verb}"
+        command = os.environ.get(variable)
+        if not command:
+            if os.environ.get("REQUIRE_STORES"):
+                pytest.fail(f"REQUIRE_STORES is set, and {variable} is not")
+            left_out.add(f"restarts of {program}")
+            pytest.skip(f"{variable} is not set")
+        process = await asyncio.create_subprocess_exec(*command.split(), program)
+        assert await process.wait() == 0
 
 
 def server(name: str) -> Server:
@@ -79,7 +97,8 @@ def server(name: str) -> Server:
 
 def _server(name: str, address: str) -> Server:
     if name.startswith("cassandra"):
-        port = int(os.environ.get("CASSANDRA_PORT", "9042"))
+        variable = "CASSANDRA_CLUSTER_PORT" if name == "cassandra-cluster" else "CASSANDRA_PORT"
+        port = int(os.environ.get(variable, "9042"))
         hosts = address.split(",")
         url = f"cassandra://{','.join(f'{host}:{port}' for host in hosts)}"
         return Server(name, hosts[0], port, f"{url}?datacenter={os.environ.get('CASSANDRA_LOCAL_DC', 'datacenter1')}")
@@ -96,14 +115,3 @@ def _listeners(port: int) -> list[psutil.Process]:
     processes = [psutil.Process(pid) for pid in found if pid]
     assert processes, f"nobody listens on {port}, or this user may not see who"
     return [*processes, *(child for process in processes for child in process.children(recursive=True))]
-
-
-async def _run(variable: str, program: str) -> None:
-    command = os.environ.get(variable)
-    if not command:
-        if os.environ.get("REQUIRE_STORES"):
-            pytest.fail(f"REQUIRE_STORES is set, and {variable} is not")
-        left_out.add(f"restarts of {program}")
-        pytest.skip(f"{variable} is not set")
-    process = await asyncio.create_subprocess_exec(*command.split(), program)
-    assert await process.wait() == 0
