@@ -87,6 +87,12 @@ class AccountService(AccountServiceServicer):
         await self._api_keys.revoke(_owner(caller()), request.api_key_id)
         return pb.RevokeApiKeyResponse()
 
+    async def CloseAccount(self, request: pb.CloseAccountRequest, context: Context) -> pb.CloseAccountResponse:
+        return pb.CloseAccountResponse(account=to_account(await self._accounts.close(_owner(caller()))))
+
+    async def DeleteAccount(self, request: pb.DeleteAccountRequest, context: Context) -> pb.DeleteAccountResponse:
+        return pb.DeleteAccountResponse(deleted=await self._accounts.delete(_owner(caller())))
+
     async def _key_owner(self, who: Caller, account_id: str) -> Owner:
         if not account_id or account_id == who.account_id:
             return _owner(who)

@@ -1,11 +1,13 @@
 """Accounts: who may create and see them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from services.auth.clock import Clock
 from services.auth.emails import normalized
 from services.auth.passwords import Passwords
 from services.auth.peers import OPERATOR
 from services.auth.records import Account, Owner
+from services.auth.sign_in import subject_of
 from services.auth.store import AccountStore
 from services.chassis.errors import DomainError, Reason, not_found
 from services.chassis.identity import Caller
@@ -19,8 +21,8 @@ DEFAULT_TENANT = "default"
 
 
 class Accounts:
-    def __init__(self, store: AccountStore, passwords: Passwords, *, registration_open: bool) -> None:
-        self._store, self._passwords, self._open = store, passwords, registration_open
+    def __init__(self, store: AccountStore, passwords: Passwords, clock: Clock, *, registration_open: bool) -> None:
+        self._store, self._passwords, self._clock, self._open = store, passwords, clock, registration_open
 
     async def create(self, who: Caller, email: str, password: str, display_name: str, roles: Sequence[str]) -> Account:
         """Raises PERMISSION_DENIED and EMAIL_TAKEN."""
@@ -39,6 +41,22 @@ class Accounts:
         if account is None:
             raise not_found("account")
         return account
+
+    async def close(self, owner: Owner) -> Account:
+        """Raises NOT_FOUND."""
+        await self._store.close(owner, self._clock())
+        account = await self._store.get(owner)
+        if account is None:
+            raise not_found("account")
+        return account
+
+    async def delete(self, owner: Owner) -> Mapping[str, int]:
+        """Deletes a closed account; returns how many rows of each kind there were. Raises PERMISSION_DENIED."""
+        account = await self._store.get(owner)
+        deleted = await self._store.delete(owner, subject_of(account.email if account else ""))
+        if deleted is None:
+            raise DomainError(Reason.PERMISSION_DENIED, "An account is closed before it is deleted.")
+        return deleted
 
     async def _taken(self, who: Caller, email: str) -> DomainError:
         taken = await self._store.credential(email) if is_operator(who) else None

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from services.auth.clock import Clock
 from services.auth.opaque import digest, new_secret
-from services.auth.records import ApiKey, Owner
+from services.auth.records import ApiKey, KeyCreating, Owner
+from services.auth.refusals import closed
 from services.auth.store import ApiKeyStore
 from services.chassis.errors import DomainError, Reason, not_found
 from services.chassis.ids import new_id
@@ -21,16 +22,20 @@ class ApiKeys:
         self._store, self._clock, self._limit = store, clock, limit
 
     async def create(self, owner: Owner, display_name: str, expire_time: datetime | None) -> tuple[ApiKey, str]:
-        """A new key and its secret. Raises LIMIT_EXCEEDED."""
+        """A new key and its secret. Raises LIMIT_EXCEEDED and ACCOUNT_CLOSED."""
         secret = new_secret(PREFIX)
         key = ApiKey(owner, new_id(), display_name, secret[:_SHOWN_CHARACTERS], digest(secret), expire_time)
-        if not await self._store.create(key, self._limit):
-            raise DomainError(
-                Reason.LIMIT_EXCEEDED,
-                f"An account has up to {self._limit} API keys. Revoke one first.",
-                metadata={"limit": str(self._limit)},
-            )
-        return key, secret
+        match await self._store.create(key, self._limit):
+            case KeyCreating.CREATED:
+                return key, secret
+            case KeyCreating.CLOSED:
+                raise closed()
+            case KeyCreating.EXCEEDED:
+                raise DomainError(
+                    Reason.LIMIT_EXCEEDED,
+                    f"An account has up to {self._limit} API keys. Revoke one first.",
+                    metadata={"limit": str(self._limit)},
+                )
 
     async def list(self, owner: Owner, *, before: str | None, limit: int) -> Sequence[ApiKey]:
         """Up to `limit` keys, newest first, older than `before`."""

@@ -23,7 +23,7 @@ from services.auth.token_service import OPEN_METHODS, TokenService
 from services.auth.tokens import Mint
 from services.auth.usage_service import UsageService
 from services.chassis.door import Door
-from services.chassis.server import Server
+from services.chassis.server import Check, Server
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of the mesh may be apart before a key is forgotten too early."""
@@ -50,6 +50,7 @@ def auth_server(config: Config, store: Store, ring: KeyRing, passwords: Password
     api_keys = ApiKeys(store.api_keys, clock, limit=config.api_keys_per_account)
     sessions = Sessions(
         store.sessions,
+        store.accounts,
         clock,
         lifetime=timedelta(days=config.refresh_token_days),
         grace=timedelta(seconds=config.refresh_grace_seconds),
@@ -66,12 +67,12 @@ def auth_server(config: Config, store: Store, ring: KeyRing, passwords: Password
         access=timedelta(seconds=config.access_token_seconds),
         inner=timedelta(seconds=config.inner_token_seconds),
     )
-    accounts = Accounts(store.accounts, passwords, registration_open=config.registration == "open")
+    accounts = Accounts(store.accounts, passwords, clock, registration_open=config.registration == "open")
     peers = Peers({name: secret.get_secret_value() for name, secret in config.service_secrets.items()})
     longest_chain = timedelta(seconds=config.inner_chain_seconds)
     exchange = Exchange(store.accounts, api_keys, sessions, ledger, ring, clock, longest_chain)
     account = AccountService(accounts, sign_in, api_keys, clock)
-    token = TokenService(store.accounts, sign_in, sessions, exchange, peers, ring, mint)
+    token = TokenService(sign_in, sessions, exchange, peers, ring, mint)
     usage = UsageService(ledger)
     return Server(
         config,
@@ -87,5 +88,13 @@ def auth_server(config: Config, store: Store, ring: KeyRing, passwords: Password
                 add_UsageServiceServicer_to_server(usage, server)
             ),
         },
-        checks={"store": store.probe.check},
+        checks={"store": _check(store, ring)},
     )
+
+
+def _check(store: Store, ring: KeyRing) -> Check:
+    async def check() -> None:
+        await store.probe.check()
+        await ring.check()
+
+    return check

@@ -26,7 +26,7 @@ ServiceSecrets = Annotated[
 
 class Config(ServiceSettings, StoreSettings):
     store_connections: int = Field(4, ge=1, le=64)
-    """The most that read at once."""
+    """The most connections to its database that are used at once."""
     signing_secret: SecretStr = Field(min_length=32)
     """Opens the stored signing keys. With another one, auth does not start."""
     service_secrets: ServiceSecrets

@@ -9,7 +9,8 @@ from services.auth.clock import Clock
 from services.auth.keys import KeyRing
 from services.auth.ledger import Ledger
 from services.auth.peers import CONVERSATION, EDGE
-from services.auth.records import Owner
+from services.auth.records import Account, Owner
+from services.auth.refusals import gone
 from services.auth.sessions import Sessions
 from services.auth.store import AccountStore
 from services.auth.tokens import ACCESS_AUDIENCE, ACCESS_TYPE, Subject, proof_time
@@ -49,6 +50,7 @@ class Exchange:
         # Else two services could keep a revoked credential alive between them for ever.
         if self.clock() - subject.proof_time > self.longest_chain:
             raise DomainError(Reason.UNAUTHENTICATED, "The credential behind the token was checked too long ago.")
+        await self._account(subject.owner)
         return subject
 
     async def _user(self, token: str) -> Owner:
@@ -60,7 +62,10 @@ class Exchange:
         return (await self.sessions.require(str(claims.get("sid", "")))).owner
 
     async def _subject(self, owner: Owner) -> Subject:
+        return Subject(owner, (await self._account(owner)).roles, self.clock())
+
+    async def _account(self, owner: Owner) -> Account:
         account = await self.accounts.get(owner)
         if account is None:
-            raise DomainError(Reason.UNAUTHENTICATED, "There is no such account any more.")
-        return Subject(owner, account.roles, self.clock())
+            raise gone()
+        return account

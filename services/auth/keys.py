@@ -21,7 +21,9 @@ from joserfc.jwk import OctKey, OKPKey
 from services.auth.clock import Clock
 from services.auth.records import SigningKey
 from services.auth.store import SigningKeyStore
+from services.chassis.errors import DomainError, Reason
 from services.chassis.ids import new_id
+from services.chassis.process import RefusedError
 from services.chassis.tokens import public_key
 
 RELOAD = timedelta(seconds=60)
@@ -58,6 +60,15 @@ class KeyRing:
         self._loaded = clock() - RELOAD
         self._loading = asyncio.Lock()
 
+    async def check(self) -> None:
+        """Raises DomainError UNAVAILABLE while there is no key to sign with; RefusedError if the secret opens none."""
+        try:
+            await self.current()
+        except SigningSecretError as error:
+            if not self._opened:
+                raise RefusedError(f"PARLEY_SIGNING_SECRET: {error}") from None
+            raise DomainError(Reason.UNAVAILABLE, "The signing secret does not open a stored key.") from None
+
     async def current(self) -> tuple[str, OKPKey]:
         """The id and the private key to sign with now. Raises DomainError UNAVAILABLE, SigningSecretError."""
         await self._refresh(RELOAD)
@@ -87,6 +98,8 @@ class KeyRing:
     async def _load(self) -> None:
         keys = await self._store.all()
         now = self._clock()
+        # Before anything is added: who has another signing secret must not add a key that nobody else can open.
+        self._open_all(keys)
         if not keys:
             await self._store.add(self._new_key(1))
         elif keys[-1].activate_time + self._times.period - self._times.publish <= now:
@@ -97,7 +110,7 @@ class KeyRing:
         if retired:
             await self._store.drop(below=max(retired) + 1)
         self._keys = [key for key in keys if key.generation not in retired]
-        self._opened = {key.key_id: self._opened.get(key.key_id) or self._open(key) for key in self._keys}
+        self._opened = self._open_all(self._keys)
         self._loaded = now
 
     def _new_key(self, generation: int, before: SigningKey | None = None) -> SigningKey:
@@ -110,6 +123,9 @@ class KeyRing:
         return jwe.encrypt_compact(
             {**_SEALING, "kid": key_id}, json.dumps(key.as_dict(private=True)), self._sealing_key
         )
+
+    def _open_all(self, keys: Sequence[SigningKey]) -> dict[str, OKPKey]:
+        return {key.key_id: self._opened.get(key.key_id) or self._open(key) for key in keys}
 
     def _open(self, key: SigningKey) -> OKPKey:
         try:

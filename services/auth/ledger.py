@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.auth.clock import Clock
 from services.auth.records import Balance, Owner, Reservation, Reserving
+from services.auth.refusals import closed
 from services.auth.store import LedgerStore
 from services.chassis.errors import DomainError, Reason, not_found
 
@@ -25,7 +26,7 @@ class Ledger:
         self._limit, self._lapse = limit, lapse
 
     async def reserve(self, owner: Owner, reservation_id: str, model: str, tokens: int) -> Usage:
-        """Raises RESERVATION_CONFLICT and QUOTA_EXCEEDED."""
+        """Raises RESERVATION_CONFLICT, QUOTA_EXCEEDED and ACCOUNT_CLOSED."""
         now = self._clock()
         wanted = Reservation(owner, reservation_id, period_of(now), model, tokens, start_time=now)
         outcome, balance = await self._store.reserve(wanted, limit=self._limit, live_since=now - self._lapse)
@@ -39,6 +40,8 @@ class Ledger:
                 )
             case Reserving.EXCEEDED:
                 raise _exceeded(owner, usage, tokens, now)
+            case Reserving.CLOSED:
+                raise closed()
             case Reserving.RESERVED:
                 return usage
 

@@ -18,6 +18,8 @@ class Account:
     """In lower case; unique."""
     display_name: str
     roles: tuple[str, ...]
+    close_time: datetime | None = None
+    """From when on nobody signs in to it; then it is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +99,14 @@ class Reserving(StrEnum):
     EXCEEDED = "exceeded"
     CONFLICT = "conflict"
     """The id is another reservation's."""
+    CLOSED = "closed"
+    """The account is closed or not there."""
+
+
+class KeyCreating(StrEnum):
+    """What became of an attempt to create an API key."""
+
+    CREATED = "created"
+    EXCEEDED = "exceeded"
+    CLOSED = "closed"
+    """The account is closed or not there."""

@@ -9,8 +9,9 @@ from datetime import timedelta
 
 from services.auth.clock import Clock
 from services.auth.opaque import digest, new_secret
-from services.auth.records import Owner, Session
-from services.auth.store import SessionStore
+from services.auth.records import Account, Owner, Session
+from services.auth.refusals import closed, gone
+from services.auth.store import AccountStore, SessionStore
 from services.chassis.errors import DomainError, Reason
 from services.chassis.ids import new_id
 
@@ -20,28 +21,36 @@ _ID_CHARACTERS = 22
 
 
 class Sessions:
-    def __init__(self, store: SessionStore, clock: Clock, *, lifetime: timedelta, grace: timedelta) -> None:
+    def __init__(
+        self, store: SessionStore, accounts: AccountStore, clock: Clock, *, lifetime: timedelta, grace: timedelta
+    ) -> None:
         """A session ends `lifetime` after its last refresh. A spent token that comes back later than `grace` after it
         was replaced was stolen, by whoever used it first or second, and ends the session, too."""
-        self._store, self._clock = store, clock
+        self._store, self._accounts, self._clock = store, accounts, clock
         self._lifetime, self._grace = lifetime, grace
 
     async def start(self, owner: Owner) -> tuple[Session, str]:
-        """A new session and its refresh token."""
+        """A new session and its refresh token. Raises ACCOUNT_CLOSED."""
         session_id, now = new_id(), self._clock()
         token = _new_token(session_id)
         session = Session(owner, session_id, digest(token), refresh_time=now, expire_time=now + self._lifetime)
-        await self._store.start(session)
+        if not await self._store.start(session):
+            raise closed()
         return session, token
 
-    async def refresh(self, token: str) -> tuple[Session, str]:
-        """The session and its next refresh token. Raises UNAUTHENTICATED."""
+    async def refresh(self, token: str) -> tuple[Account, Session, str]:
+        """Whose session it is, the session, and its next refresh token. Raises UNAUTHENTICATED and ACCOUNT_CLOSED."""
         session = await self._alive(_session_id(token))
+        account = await self._accounts.get(session.owner)
+        if account is None:
+            raise gone()
+        if account.close_time:
+            raise closed()  # the token stays, for its owner to go on with the deletion
         now = self._clock()
         following = _new_token(session.session_id)
         renewed = replace(session, token_hash=digest(following), refresh_time=now, expire_time=now + self._lifetime)
         if await self._store.refresh(renewed, digest(token)):
-            return renewed, following
+            return account, renewed, following
         if now - session.refresh_time > self._grace:
             await self._store.end(session.session_id, now)
         raise _refused()

@@ -4,13 +4,19 @@ import hashlib
 from datetime import timedelta
 
 from services.auth.clock import Clock
-from services.auth.emails import MAX_CHARACTERS, normalized
+from services.auth.emails import is_email, normalized
 from services.auth.passwords import Passwords
 from services.auth.records import Account
+from services.auth.refusals import closed
 from services.auth.store import AccountStore, AttemptStore
 from services.chassis.errors import DomainError, Reason
 
 MAX_PASSWORD = 1_024
+
+
+def subject_of(address: str) -> str:
+    """Under what the attempts for an address are counted: what people type here may be no address at all."""
+    return hashlib.sha256(address.encode()).hexdigest()
 
 
 class SignIn:
@@ -29,17 +35,22 @@ class SignIn:
         self._limit, self._window = limit, window
 
     async def account(self, email: str, password: str) -> Account:
-        """Whose they are. Takes as long where there is no account. Raises INVALID_CREDENTIALS and RATE_LIMITED."""
+        """Whose they are. Takes as long where there is no account.
+
+        Raises INVALID_CREDENTIALS, RATE_LIMITED, and ACCOUNT_CLOSED where they are right.
+        """
         address = normalized(email)
-        if len(address) > MAX_CHARACTERS or len(password) > MAX_PASSWORD:
+        if not is_email(email) or len(password) > MAX_PASSWORD:
             raise _invalid()
-        subject = hashlib.sha256(address.encode()).hexdigest()
+        subject = subject_of(address)
         await self._count(subject)
         credential = await self._accounts.credential(address)
         matches = await self._passwords.verify(credential.password_hash if credential else None, password)
         if credential is None or not matches:
             raise _invalid()
         await self._attempts.clear(subject)
+        if credential.account.close_time:
+            raise closed()
         if self._passwords.is_outdated(credential.password_hash):
             renewed = await self._passwords.hash(password)
             await self._accounts.replace_password_hash(credential.account.owner, credential.password_hash, renewed)

@@ -2,9 +2,10 @@
 
 Every method may raise DomainError UNAVAILABLE; a writing one then may or may not have written. When a writing one
 returns, what it wrote survives any crash. Of several replicas that write at once, each sees the others' writes whole.
+Nothing is written for an account that is deleted, whatever comes at the same time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,6 +15,7 @@ from services.auth.records import (
     ApiKey,
     Balance,
     Credential,
+    KeyCreating,
     Owner,
     Reservation,
     Reserving,
@@ -33,6 +35,16 @@ class AccountStore(Protocol):
     async def replace_password_hash(self, owner: Owner, old: str, new: str) -> bool:
         """Writes a hash over that one; False if another is there."""
 
+    async def close(self, owner: Owner, now: datetime) -> bool:
+        """Closes an account; the first time stays. False if there is none."""
+
+    async def delete(self, owner: Owner, subject: str) -> Mapping[str, int] | None:
+        """Deletes a closed account with everything that is its own, and its attempts to sign in, which are `subject`'s.
+
+        Returns how many rows of each kind there were: zeros where there is no such account; None, and nothing is
+        deleted, where it is open.
+        """
+
 
 class AttemptStore(Protocol):
     async def attempt(self, subject: str, now: datetime, window_end: datetime) -> tuple[int, datetime]:
@@ -46,8 +58,8 @@ class AttemptStore(Protocol):
 
 
 class ApiKeyStore(Protocol):
-    async def create(self, key: ApiKey, limit: int) -> bool:
-        """Writes a key; False, and nothing is written, if the account has `limit` keys that are not revoked."""
+    async def create(self, key: ApiKey, limit: int) -> KeyCreating:
+        """Writes a key; nothing is written if the account has `limit` keys that are not revoked, or is closed."""
 
     async def find(self, secret_hash: bytes) -> ApiKey | None:
         """Reads a key, also one that is revoked or has expired."""
@@ -60,8 +72,11 @@ class ApiKeyStore(Protocol):
 
 
 class SessionStore(Protocol):
-    async def start(self, session: Session) -> None:
-        """Writes a session, and forgets those that expired before it was refreshed."""
+    async def start(self, session: Session) -> bool:
+        """Writes a session, and forgets some of those that expired before it was refreshed.
+
+        False, and nothing is written, if the account is closed.
+        """
 
     async def get(self, session_id: str) -> Session | None:
         """Reads a session, also one that ended or has expired."""
@@ -98,7 +113,8 @@ class LedgerStore(Protocol):
 
         What was reserved or settled before with the same owner, model and tokens is RESERVED and changes nothing; with
         others it is a CONFLICT. What was released, or is open no longer, is reserved anew. Nothing comes between the
-        look at the balance and the write. The balance is that of the period, afterwards.
+        look at the balance and the write. The balance is that of the period, afterwards. A closed account reserves
+        nothing: CLOSED.
         """
 
     async def settle(
@@ -119,7 +135,7 @@ class LedgerStore(Protocol):
 
 class Probe(Protocol):
     async def check(self) -> None:
-        """Raises DomainError UNAVAILABLE while the store cannot be read."""
+        """Raises DomainError UNAVAILABLE while the store cannot be used, and RefusedError if it never can."""
 
 
 @dataclass(frozen=True, slots=True)

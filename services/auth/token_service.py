@@ -11,11 +11,9 @@ from services.auth.keys import KeyRing
 from services.auth.peers import EDGE, Peers
 from services.auth.sessions import Sessions
 from services.auth.sign_in import SignIn
-from services.auth.store import AccountStore
 from services.auth.tokens import Mint, Subject
 from services.auth.wire import to_account, to_signing_key
 from services.chassis.checks import Checks
-from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import caller
 from services.chassis.times import to_timestamp
 
@@ -31,7 +29,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class TokenService(TokenServiceServicer):
     def __init__(
         self,
-        accounts: AccountStore,
         sign_in: SignIn,
         sessions: Sessions,
         exchange: Exchange,
@@ -39,7 +36,7 @@ class TokenService(TokenServiceServicer):
         ring: KeyRing,
         mint: Mint,
     ) -> None:
-        self._accounts, self._sign_in, self._sessions = accounts, sign_in, sessions
+        self._sign_in, self._sessions = sign_in, sessions
         self._exchange, self._peers, self._ring, self._mint = exchange, peers, ring, mint
 
     async def IssueToken(self, request: pb.IssueTokenRequest, context: Context) -> pb.IssueTokenResponse:
@@ -60,10 +57,7 @@ class TokenService(TokenServiceServicer):
 
     async def RefreshToken(self, request: pb.RefreshTokenRequest, context: Context) -> pb.RefreshTokenResponse:
         caller().require_service(EDGE)
-        session, refresh_token = await self._sessions.refresh(request.refresh_token)
-        account = await self._accounts.get(session.owner)
-        if account is None:
-            raise DomainError(Reason.UNAUTHENTICATED, "There is no such account any more.")
+        account, session, refresh_token = await self._sessions.refresh(request.refresh_token)
         access = await self._mint.access_token(account, session.session_id)
         return pb.RefreshTokenResponse(
             access_token=access.text,

@@ -15,6 +15,7 @@ def to_account(account: Account) -> account_service_pb2.Account:
         display_name=account.display_name,
         roles=account.roles,
         create_time=to_timestamp(time_of(account.owner.account_id)),
+        close_time=to_timestamp(account.close_time) if account.close_time else None,
     )
 
 

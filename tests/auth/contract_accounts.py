@@ -20,6 +20,13 @@ def new_account(email: str = "") -> Account:
     return Account(new_owner(), email or f"{new_id()}@example.com", "Änn 👋🏽", ("admin", "user"))
 
 
+async def registered(store: Store) -> Owner:
+    """The owner of a new account."""
+    account = new_account()
+    assert await store.accounts.create(account, "hash")
+    return account.owner
+
+
 class AccountStoreContract:
     """Subclasses provide the fixture `store`."""
 
@@ -28,6 +35,12 @@ class AccountStoreContract:
         assert await store.accounts.create(account, "hash")
         assert await store.accounts.get(account.owner) == account
         assert await store.accounts.credential(account.email) == Credential(account, "hash")
+
+    async def test_long_and_strange_texts_are_kept(self, store: Store) -> None:
+        for text in ("", "👩‍👩‍👧‍👦 e\u0301 \u202e'\";--%s:x\\\r\n\t", "ж" * 500_000):
+            account = replace(new_account(), display_name=text, roles=(text[:9],))
+            assert await store.accounts.create(account, text)
+            assert await store.accounts.credential(account.email) == Credential(account, text)
 
     async def test_an_absent_account_is_none(self, store: Store) -> None:
         assert await store.accounts.get(new_owner()) is None
@@ -70,6 +83,14 @@ class AttemptStoreContract:
         subject, end = new_id(), NOW + 10 * SECOND
         await store.attempts.attempt(subject, NOW, end)
         assert await store.attempts.attempt(subject, end, end + 10 * SECOND) == (1, end + 10 * SECOND)
+
+    async def test_of_attempts_after_a_window_none_is_counted_twice(self, store: Store) -> None:
+        subjects, end = [new_id() for _ in range(8)], NOW + 10 * SECOND
+        for subject in subjects:
+            await store.attempts.attempt(subject, NOW, end)
+        again = [store.attempts.attempt(subject, end, end + SECOND) for subject in subjects for _ in range(3)]
+        counted = await asyncio.gather(*again)
+        assert sorted(counted) == sorted([(1, end + SECOND), (2, end + SECOND), (3, end + SECOND)] * 8)
 
     async def test_cleared_attempts_are_forgotten(self, store: Store) -> None:
         subject, end = new_id(), NOW + 10 * SECOND

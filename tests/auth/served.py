@@ -24,9 +24,8 @@ from services.auth.clock import Clock, utc_now
 from services.auth.config import Config
 from services.auth.keys import KeyRing
 from services.auth.passwords import Passwords
-from services.auth.sql.database import Database
-from services.auth.sql.store import sql_store
 from services.auth.store import Store
+from services.auth.stores import open_store
 from services.chassis.channel import Request, Response, UnaryMethod, open_channel
 from services.chassis.errors import DomainError, from_rpc
 from services.chassis.ids import new_id
@@ -82,15 +81,20 @@ class Client:
     tokens: TokenServiceAsyncStub
     usage: UsageServiceAsyncStub
 
-    def __init__(self, auth: Auth, service: str, subject_token: str) -> None:
-        self._auth, self._service = auth, service
+    def __init__(self, auth: Auth, service: str, subject_token: str, inner_token: str = "") -> None:
+        self._auth, self._service, self._inner_token = auth, service, inner_token
         self._subject = {"subject_token": subject_token} if subject_token else {}
         self.accounts, self.tokens = AccountServiceStub(auth.channel), TokenServiceStub(auth.channel)
         self.usage = UsageServiceStub(auth.channel)
 
     async def call(self, method: UnaryMethod[Request, Response], request: Request) -> Response:
-        token = await self._auth.exchange(self._service, "auth", **self._subject)
+        token = self._inner_token or await self._auth.exchange(self._service, "auth", **self._subject)
         return await answer(method(request, timeout=10, metadata=bearer(token)))
+
+    async def holding_a_token(self) -> Client:
+        """The same, with one token for all its calls."""
+        token = await self._auth.exchange(self._service, "auth", **self._subject)
+        return Client(self._auth, self._service, "", token)
 
     async def create_account(
         self, email: str | None = None, password: str = PASSWORD, name: str = "Ann", roles: Sequence[str] = ()
@@ -106,6 +110,12 @@ class Client:
     async def get_account(self, account_id: str = "") -> accounts_pb.Account:
         request = accounts_pb.GetAccountRequest(account_id=account_id)
         return (await self.call(self.accounts.GetAccount, request)).account
+
+    async def close_account(self) -> accounts_pb.Account:
+        return (await self.call(self.accounts.CloseAccount, accounts_pb.CloseAccountRequest())).account
+
+    async def delete_account(self) -> dict[str, int]:
+        return dict((await self.call(self.accounts.DeleteAccount, accounts_pb.DeleteAccountRequest())).deleted)
 
     async def create_key(self, account_id: str = "", **fields: Any) -> accounts_pb.CreateApiKeyResponse:
         request = accounts_pb.CreateApiKeyRequest(**{"display_name": "k", "account_id": account_id, **fields})
@@ -151,8 +161,7 @@ class Client:
 async def served(config: Config, clock: Clock = utc_now) -> AsyncIterator[Auth]:
     hasher = PasswordHasher(config.password_iterations, config.password_memory_kib, config.password_lanes)
     passwords = Passwords(hasher, threads=config.password_threads, queue=config.password_queue)
-    async with Database(config.store_url.get_secret_value(), config.store_connections) as database, passwords:
-        store = sql_store(database)
+    async with open_store(config.store_url.get_secret_value(), config.store_connections) as store, passwords:
         ring = key_ring(config, store, clock)
         server = auth_server(config, store, ring, passwords, clock)
         async with server, open_channel(f"127.0.0.1:{server.port}") as channel:

@@ -11,7 +11,7 @@ from services.auth.clock import utc_now
 from services.auth.store import Store
 from services.chassis.errors import Reason
 from services.chassis.ids import new_id
-from tests.auth.contract_accounts import new_owner
+from tests.auth.contract_accounts import registered
 from tests.auth.served import Auth, Client, SetClock, new_config, refusal, served
 
 
@@ -59,7 +59,7 @@ async def test_a_revoked_key_works_no_more(auth: Auth, ann: Client, bob: Client)
 
 async def test_a_key_stops_when_it_expires(store: Store) -> None:
     clock = SetClock(utc_now())
-    keys, owner = ApiKeys(store.api_keys, clock, limit=9), new_owner()
+    keys, owner = ApiKeys(store.api_keys, clock, limit=9), await registered(store)
     key, secret = await keys.create(owner, "k", clock.now + timedelta(seconds=1))
     _, endless = await keys.create(owner, "k", None)
     assert await keys.owner_of(secret) == owner

@@ -1,4 +1,4 @@
-"""The database under auth: cancelled, shared, locked, killed and too new."""
+"""The database under auth: cancelled, shared, locked and killed."""
 
 import asyncio
 import random
@@ -6,23 +6,32 @@ import signal
 import sqlite3
 import sys
 import threading
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
-from services.auth.sql.accounts import SqlAccounts
 from services.auth.sql.database import Database
 from services.auth.sql.store import sql_store
 from services.auth.sql.tables import periods
+from services.auth.stores import open_database, open_store
 from services.chassis.errors import DomainError, Reason
 from services.chassis.process import RefusedError
-from tests.auth.contract_accounts import new_account
+from tests.auth.contract_accounts import new_account, registered
+
+
+@asynccontextmanager
+async def opened(url: str, connections: int = 1) -> AsyncIterator[Database]:
+    async with open_database(url, connections) as database:
+        await database.migrate()
+        yield database
 
 
 async def test_a_cancelled_transaction_leaves_nothing_behind_and_harms_no_other(store_url: str) -> None:
-    async with Database(store_url, connections=2) as database:
+    async with opened(store_url, connections=2) as database:
 
         async def write(n: int) -> None:
             def work(connection: Connection) -> None:
@@ -47,7 +56,7 @@ async def test_a_cancelled_transaction_leaves_nothing_behind_and_harms_no_other(
 
 
 async def test_a_failed_transaction_leaves_nothing_behind(store_url: str) -> None:
-    async with Database(store_url, connections=1) as database:
+    async with opened(store_url) as database:
 
         def fail(connection: Connection) -> None:
             connection.execute(insert(periods).values(tenant_id="t", account_id="a", period="1", used_tokens=1))
@@ -59,49 +68,39 @@ async def test_a_failed_transaction_leaves_nothing_behind(store_url: str) -> Non
         assert await database.rows(select(periods)) == []
 
 
-async def test_what_has_begun_is_finished_before_the_file_is_closed(store_url: str) -> None:
+async def test_what_has_begun_is_finished_before_it_is_closed(store_url: str) -> None:
     begun = threading.Event()
 
     def work(connection: Connection) -> None:
         begun.set()
         connection.execute(insert(periods).values(tenant_id="t", account_id="a", period="1", used_tokens=1))
 
-    async with Database(store_url, connections=1) as database:
+    async with opened(store_url) as database:
         task = asyncio.create_task(database.transaction(work))
         await asyncio.to_thread(begun.wait, 5)
         task.cancel()
-    async with Database(store_url, connections=1) as database:
+    async with opened(store_url) as database:
         assert len(await database.rows(select(periods))) == 1
     assert task.cancelled()
 
 
-async def test_a_file_is_created_once_by_those_who_open_it_at_once(store_url: str, tmp_path: Path) -> None:
-    databases = [Database(store_url, connections=1) for _ in range(4)]
-    await asyncio.gather(*(database.__aenter__() for database in databases))
-    accounts = [new_account() for _ in range(20)]
-    await asyncio.gather(*(SqlAccounts(databases[n % 4]).create(each, "hash") for n, each in enumerate(accounts)))
-    for each in accounts:
-        assert await SqlAccounts(databases[0]).get(each.owner) == each
-    for database in databases:
-        await database.__aexit__(None, None, None)
+async def test_a_file_is_created_once_by_those_who_open_it_at_once(file_url: str, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        opening = (stack.enter_async_context(open_store(file_url, connections=1)) for _ in range(4))
+        stores = await asyncio.gather(*opening)
+        accounts = [new_account() for _ in range(20)]
+        await asyncio.gather(*(stores[n % 4].accounts.create(each, "hash") for n, each in enumerate(accounts)))
+        for each in accounts:
+            assert await stores[0].accounts.get(each.owner) == each
     assert (tmp_path / "auth.sqlite").stat().st_mode & 0o077 == 0
 
 
-async def test_a_later_schema_is_refused(store_url: str, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "auth.sqlite") as connection:
-        connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(RefusedError, match="99"):
-        async with Database(store_url, connections=1):
-            pass
-
-
 async def test_a_locked_file_is_unavailable_and_then_works_again(
-    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.auth.sql.database.BUSY_MILLISECONDS", 1)
-    async with Database(store_url, connections=1) as database:
-        store, account = sql_store(database), new_account()
+    monkeypatch.setattr("services.auth.sql.sqlite.BUSY_MILLISECONDS", 1)
+    async with open_store(file_url, connections=1) as store:
+        account = new_account()
         other = sqlite3.connect(tmp_path / "auth.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DomainError) as refused:
@@ -114,22 +113,52 @@ async def test_a_locked_file_is_unavailable_and_then_works_again(
         assert await store.accounts.create(account, "hash")
 
 
+async def test_who_waits_too_long_for_a_turn_is_told_and_takes_none(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(store_url) as database:
+        store, begun, done = sql_store(database), threading.Event(), threading.Event()
+        await registered(store)
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(periods).values(tenant_id="t", account_id="a", period="1", used_tokens=1))
+            begun.set()
+            done.wait(10)
+
+        slow = asyncio.create_task(database.transaction(work))
+        await asyncio.to_thread(begun.wait, 5)
+        monkeypatch.setattr("services.auth.sql.database.WAIT_SECONDS", 0.1)
+        for _ in range(3):
+            with pytest.raises(DomainError) as refused:
+                await store.accounts.create(new_account(), "hash")
+            assert refused.value.reason is Reason.UNAVAILABLE
+        done.set()
+        await slow
+        monkeypatch.undo()
+        await registered(store)
+
+
 async def test_another_kind_of_url_is_refused() -> None:
-    with pytest.raises(ValueError, match="sqlite:///"):
-        Database("postgresql://localhost/auth", connections=1)
+    for url, words in (
+        ("mysql://localhost/auth", "mysql:// is no store of auth"),
+        ("sqlite://x", "sqlite:///"),
+        ("", "nothing"),
+    ):
+        with pytest.raises(RefusedError, match=f"^PARLEY_STORE_URL: .*{words}"):
+            open_database(url, connections=1)
 
 
 WRITER = """
 import asyncio, sys
-from services.auth.sql.accounts import SqlAccounts
-from services.auth.sql.database import Database
+from services.auth.stores import open_store
 from tests.auth.contract_accounts import new_account
 
 async def main():
-    async with Database(sys.argv[1], connections=1) as database:
+    async with open_store(sys.argv[1], connections=1) as store:
+        await store.probe.check()
         while True:
             account = new_account()
-            assert await SqlAccounts(database).create(account, "hash")
+            assert await store.accounts.create(account, "hash")
             print(account.email, flush=True)
 
 asyncio.run(main())
@@ -145,6 +174,7 @@ async def test_what_was_acknowledged_survives_sigkill(store_url: str) -> None:
     writer.send_signal(signal.SIGKILL)
     acknowledged += [line.decode().strip() async for line in writer.stdout if line.endswith(b"\n")]
     await writer.wait()
-    async with Database(store_url, connections=1) as database:
+    async with open_store(store_url, connections=1) as store:
+        await store.probe.check()
         for email in acknowledged:
-            assert await SqlAccounts(database).credential(email)
+            assert await store.accounts.credential(email)

@@ -11,7 +11,7 @@ from services.chassis.errors import Reason
 from services.chassis.identity import LEEWAY_SECONDS, Caller, verify_inner
 from services.chassis.ids import new_id
 from services.chassis.tokens import AuthKeys, Tokens
-from tests.auth.contract_accounts import new_account, new_owner
+from tests.auth.contract_accounts import new_account, registered
 from tests.auth.served import SECRETS, Auth, Client, SetClock, refusal
 from tests.identity import Signer
 
@@ -48,7 +48,7 @@ async def test_a_users_credential_becomes_a_token_that_goes_from_service_to_serv
 async def test_tokens_follow_from_one_another_for_a_while_and_not_for_ever(auth: Auth) -> None:
     mint = Mint(auth.ring, utc_now, access=MINUTE, inner=MINUTE)
     for checked, good in ((590, True), (601, False)):
-        subject = Subject(new_owner(), ("user",), utc_now() - timedelta(seconds=checked))
+        subject = Subject(await registered(auth.store), ("user",), utc_now() - timedelta(seconds=checked))
         token = (await mint.inner_token("history", "edge", subject)).text
         call = auth.exchange("edge", "history", subject_token=token)
         if good:
@@ -109,7 +109,9 @@ async def test_expired_tokens_are_refused(auth: Auth) -> None:
     mint = Mint(auth.ring, clock, access=MINUTE, inner=MINUTE)
     account = new_account()
     await auth.store.accounts.create(account, "hash")
-    session, _ = await Sessions(auth.store.sessions, utc_now, lifetime=MINUTE, grace=MINUTE).start(account.owner)
+    session, _ = await Sessions(auth.store.sessions, auth.store.accounts, utc_now, lifetime=MINUTE, grace=MINUTE).start(
+        account.owner
+    )
     for earlier, good in ((61 + LEEWAY_SECONDS, False), (50, True)):
         clock.now = utc_now() - timedelta(seconds=earlier)
         access = await mint.access_token(account, session.session_id)

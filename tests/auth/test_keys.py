@@ -13,6 +13,7 @@ from services.auth.keys import KeyRing, KeyTimes, SigningSecretError
 from services.auth.store import Store
 from services.auth.tokens import Mint
 from services.chassis.identity import verify_inner
+from services.chassis.process import RefusedError
 from tests.auth.served import SetClock
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -107,6 +108,18 @@ async def test_private_keys_are_stored_sealed(store: Store) -> None:
     assert private not in base64.urlsafe_b64decode(stored.sealed_private_key.split(".")[3] + "==").decode("latin-1")
     with pytest.raises(SigningSecretError):
         await ring(store, clock, secret=SECRET + "!").current()
+
+
+async def test_who_cannot_open_the_keys_adds_none_that_nobody_else_can_open(store: Store) -> None:
+    clock = SetClock(utc_now())
+    await ring(store, clock).current()
+    clock.now += 30 * DAY
+    stranger = ring(store, clock, secret=SECRET + "!")
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="PARLEY_SIGNING_SECRET"):
+            await stranger.check()
+    assert len(await store.signing_keys.all()) == 1
+    await ring(store, clock).check()
 
 
 async def test_a_row_in_anothers_place_is_refused(store: Store) -> None:

@@ -5,13 +5,15 @@ import json
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from typing import Any
 
 from services.auth.assembly import key_ring
 from services.auth.clock import utc_now
-from services.auth.sql.database import Database
-from services.auth.sql.store import sql_store
+from services.auth.stores import open_store
 from services.chassis.config import child_environment
 from tests.auth.served import new_config
+from tests.proxy import proxy
+from tests.servers import Server
 
 SIGNING_SECRET = "a signing secret of this very test"
 SERVICE_SECRET = "a service secret of this very test"
@@ -27,11 +29,11 @@ async def words(process: Process) -> str:
     return said.decode()
 
 
-async def test_what_is_wrong_is_named_at_once_without_the_secrets(store_url: str) -> None:
-    async with Database(store_url, connections=1) as database:
-        config = new_config(store_url, signing_secret="another signing secret than this test's")
-        await key_ring(config, sql_store(database), utc_now).current()
-    good = {"store_url": store_url, "service_secrets": f"edge={SERVICE_SECRET}", "signing_secret": SIGNING_SECRET}
+async def test_what_is_wrong_is_named_at_once_without_the_secrets(file_url: str) -> None:
+    async with open_store(file_url, connections=1) as store:
+        config = new_config(file_url, signing_secret="another signing secret than this test's")
+        await key_ring(config, store, utc_now).current()
+    good = {"store_url": file_url, "service_secrets": f"edge={SERVICE_SECRET}", "signing_secret": SIGNING_SECRET}
     twice = f"edge={SERVICE_SECRET},edge={SERVICE_SECRET}"
     bad = {"signing_secret": "too short", "service_secrets": twice, "registration": "perhaps", "monthly_tokens": "-1"}
     processes = [await start(**good), await start(**{**good, **bad})]
@@ -44,16 +46,24 @@ async def test_what_is_wrong_is_named_at_once_without_the_secrets(store_url: str
     assert "too short" not in misconfigured
 
 
-async def test_it_serves_and_stops(store_url: str) -> None:
-    settings = {"store_url": store_url, "service_secrets": f"edge={SERVICE_SECRET}", "signing_secret": SIGNING_SECRET}
-    process = await start(**settings, log_level="DEBUG")
-    assert process.stderr is not None
-    lines = []
-    async for line in process.stderr:
-        lines.append(json.loads(line))
-        if lines[-1]["message"] == "ready":
-            process.send_signal(signal.SIGTERM)
-    assert await process.wait() == 0
+async def test_it_waits_for_its_store_serves_and_stops(postgres: Server, postgres_url: str) -> None:
+    settings = {"service_secrets": f"edge={SERVICE_SECRET}", "signing_secret": SIGNING_SECRET}
+    lines: list[dict[str, Any]] = []
+    async with proxy(postgres.host, postgres.port) as between:
+        await between.close()
+        store_url = postgres_url.replace(f":{postgres.port}/", f":{between.port}/")
+        process = await start(**settings, store_url=store_url, log_level="DEBUG")
+        assert process.stderr is not None
+        async for line in process.stderr:
+            lines.append(json.loads(line))
+            match lines[-1]["message"]:
+                case "not ready":
+                    await between.open()
+                case "ready":
+                    process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    waiting = next(line for line in lines if line["message"] == "not ready")
+    assert waiting["waiting_for"] == {"store": "The store is not available."}
     listening = next(line for line in lines if line["message"] == "listening")
     assert listening["port"] > 0
     assert listening["config"]["registration"] == "closed"

@@ -12,7 +12,7 @@ from services.auth.records import Owner, Reservation, ReservationState
 from services.auth.store import Store
 from services.chassis.errors import DomainError
 from services.chassis.ids import new_id
-from tests.auth.contract_accounts import SECOND, new_owner
+from tests.auth.contract_accounts import SECOND, registered
 
 LIMIT = 100
 IDS = 6
@@ -27,7 +27,7 @@ rounds = st.lists(st.lists(st.one_of(reserve, settle, release), min_size=1, max_
 @given(rounds=rounds)
 async def test_the_limit_holds_and_the_books_balance(store: Store, rounds: list[list[tuple[str, int, int]]]) -> None:
     ledger = Ledger(store.ledger, utc_now, limit=LIMIT, lapse=3600 * SECOND)
-    owner, ids = new_owner(), [new_id() for _ in range(IDS)]
+    owner, ids = await registered(store), [new_id() for _ in range(IDS)]
     for operations in rounds:
         await asyncio.gather(*(run(ledger, owner, ids[n], name, tokens) for name, n, tokens in operations))
         stored = [found for id_ in ids if (found := await store.ledger.get(id_))]

@@ -1,4 +1,4 @@
-"""No password, key or token is ever in a log, an error or the file."""
+"""No password, key or token is ever in a log, an error, the store or its backup."""
 
 import logging
 from collections.abc import Awaitable
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from services.auth.sql.archive import records
+from services.auth.stores import checked_database
 from services.chassis.errors import DomainError
 from services.chassis.ids import new_id
 from services.chassis.telemetry import JsonFormatter
@@ -15,8 +17,11 @@ PASSWORD = "the password of this very test"
 WRONG = "a wrong password of this test"
 
 
-def everything_in(folder: Path) -> str:
-    return b"".join(path.read_bytes() for path in folder.iterdir()).decode("latin-1")
+async def everything_in(store_url: str, folder: Path) -> str:
+    """What is stored: the records of a backup, and the bytes of the file."""
+    async with checked_database(store_url) as database, database.snapshot() as snapshot:
+        saved = [str(record) async for record in records(snapshot)]
+    return "\n".join([*saved, *(path.read_bytes().decode("latin-1") for path in folder.iterdir())])
 
 
 async def test_secrets_stay_secret(store_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -54,7 +59,8 @@ async def test_secrets_stay_secret(store_url: str, tmp_path: Path, caplog: pytes
     logged = "\n".join(formatter.format(record) for record in caplog.records)
     assert "VerifyPassword" in logged
     told = "\n".join(f"{error!r} {error.metadata} {error.fields}" for error in errors)
-    stored = everything_in(tmp_path)
+    stored = await everything_in(store_url, tmp_path)
+    assert "ann@example.com" in stored
     tokens = (issued.access_token, issued.refresh_token, renewed.access_token, renewed.refresh_token, inner, onward)
     secrets = (PASSWORD, WRONG, key, *tokens, *SECRETS.values(), config.signing_secret.get_secret_value())
     for secret in secrets:

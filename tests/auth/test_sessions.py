@@ -10,7 +10,7 @@ from services.auth.store import Store
 from services.auth.tokens import ACCESS_AUDIENCE, ACCESS_TYPE
 from services.chassis.errors import Reason
 from services.chassis.identity import verify
-from tests.auth.contract_accounts import new_owner
+from tests.auth.contract_accounts import registered
 from tests.auth.served import Auth, Client, SetClock, refusal
 
 MINUTE = timedelta(minutes=1)
@@ -71,10 +71,10 @@ async def test_an_unknown_token_is_refused_and_revoked_in_peace(edge: Client) ->
 
 async def test_a_session_ends_when_it_is_not_refreshed(store: Store) -> None:
     clock = SetClock(utc_now())
-    sessions = Sessions(store.sessions, clock, lifetime=10 * MINUTE, grace=MINUTE)
-    started, token = await sessions.start(new_owner())
+    sessions = Sessions(store.sessions, store.accounts, clock, lifetime=10 * MINUTE, grace=MINUTE)
+    started, token = await sessions.start(await registered(store))
     clock.now += 9 * MINUTE
-    session, token = await sessions.refresh(token)
+    _, session, token = await sessions.refresh(token)
     clock.now += 9 * MINUTE
     assert (await sessions.of_token(token)) == await sessions.require(started.session_id) == session
     clock.now += MINUTE
@@ -84,9 +84,9 @@ async def test_a_session_ends_when_it_is_not_refreshed(store: Store) -> None:
 
 async def test_a_spent_token_that_comes_back_late_ends_the_session(store: Store) -> None:
     clock = SetClock(utc_now())
-    sessions = Sessions(store.sessions, clock, lifetime=10 * MINUTE, grace=MINUTE)
-    _, spent = await sessions.start(new_owner())
-    _, current = await sessions.refresh(spent)
+    sessions = Sessions(store.sessions, store.accounts, clock, lifetime=10 * MINUTE, grace=MINUTE)
+    _, spent = await sessions.start(await registered(store))
+    _, _, current = await sessions.refresh(spent)
     clock.now += MINUTE
     await refusal(sessions.refresh(spent))  # as a second tab may do
     await sessions.of_token(current)

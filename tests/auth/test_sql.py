@@ -1,4 +1,5 @@
 from tests.auth.contract_accounts import AccountStoreContract, AttemptStoreContract
+from tests.auth.contract_deletion import DeletionContract
 from tests.auth.contract_ledger import LedgerStoreContract
 from tests.auth.contract_secrets import ApiKeyStoreContract, SessionStoreContract, SigningKeyStoreContract
 
@@ -24,4 +25,8 @@ class TestSigningKeys(SigningKeyStoreContract):
 
 
 class TestLedger(LedgerStoreContract):
+    pass
+
+
+class TestDeletion(DeletionContract):
     pass

@@ -9,7 +9,7 @@ from services.auth.ledger import Ledger, end_of_period, period_of
 from services.auth.store import Store
 from services.chassis.errors import DomainError, Reason
 from services.chassis.ids import new_id
-from tests.auth.contract_accounts import new_owner
+from tests.auth.contract_accounts import registered
 from tests.auth.served import Auth, Client, SetClock, new_config, refusal, served
 
 
@@ -144,7 +144,7 @@ async def test_bad_requests_are_refused(ann: Client, auth: Auth) -> None:
 async def test_a_month_ends(store: Store) -> None:
     clock = SetClock(datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
     ledger = Ledger(store.ledger, clock, limit=100, lapse=timedelta(hours=24))
-    owner, december = new_owner(), new_id()
+    owner, december = await registered(store), new_id()
     usage = await ledger.reserve(owner, december, "m", 100)
     assert usage.reset_time == datetime(2027, 1, 1, tzinfo=UTC)
     clock.now += timedelta(microseconds=1)
@@ -159,7 +159,7 @@ async def test_a_month_ends(store: Store) -> None:
 async def test_a_reservation_that_nobody_closed_lapses(store: Store) -> None:
     clock = SetClock(datetime(2026, 11, 10, tzinfo=UTC))
     ledger = Ledger(store.ledger, clock, limit=100, lapse=timedelta(hours=24))
-    owner, first = new_owner(), new_id()
+    owner, first = await registered(store), new_id()
     await ledger.reserve(owner, first, "m", 100)
     clock.now += timedelta(hours=24)
     assert (await refusal(ledger.reserve(owner, new_id(), "m", 1))).reason is Reason.QUOTA_EXCEEDED

@@ -1,186 +1,171 @@
-"""A SQL database: acknowledged means on disk, writes come one after another, and whoever is cancelled harms nobody.
+"""A SQL database: acknowledged means on disk, and whoever is cancelled harms nobody.
 
 Work runs in threads of its own, a transaction in one piece: going back to the event loop between two statements would
 take longer than the statements.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, Row, Table, create_engine, event, exc, text
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Connection, Engine, Executable, Row, Table, exc, text
 
-from services.auth.sql.tables import SCHEMA_VERSION, metadata
+from services.auth.sql.backend import Backend, Insert
+from services.auth.sql.schema import migrate, require_schema
+from services.auth.sql.snapshot import Snapshot
+from services.auth.sql.threads import Threads
 from services.chassis.errors import DomainError, Reason
 from services.chassis.process import RefusedError
-from services.chassis.sqlite import BUSY_MILLISECONDS
+from services.chassis.schema import Schema
+from services.chassis.telemetry import log
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
+Values = Mapping[str, object]
+NONE: Values = {}
 
 WAIT_SECONDS = 5.0
-"""How long a statement waits for its turn."""
+"""How long anybody waits, in all; a connection that is silent for so long is given up."""
+MIGRATION_SECONDS = 60.0
+"""As long as the command that migrates has patience."""
+ATTEMPTS = 3
+"""How often a transaction is begun that gave way to another."""
 
-_PREFIX = "sqlite:///"
-_POOL: dict[str, Any] = {
-    "poolclass": QueuePool,
-    "max_overflow": 0,
-    "pool_timeout": WAIT_SECONDS,
-    "hide_parameters": True,
-    # A connection may serve one thread after the other.
-    "connect_args": {"check_same_thread": False},
-}
+_GAVE_WAY = frozenset({"40001", "40P01"})
+"""SQLSTATE of a serialization failure and of a deadlock."""
 
 
 class Database:
-    """One SQLite file. Several processes may use it."""
+    """Until a check has passed, or it was migrated, everything else is UNAVAILABLE."""
 
-    def __init__(self, url: str, connections: int) -> None:
-        """`url` is sqlite:///relative/path or sqlite:////absolute/path; up to `connections` read at once."""
-        if not url.startswith(_PREFIX):
-            raise ValueError("the store's URL starts with sqlite:///")
-        self._path = Path(url.removeprefix(_PREFIX))
-        # SQLite has one writer: those of this process take turns, those of others wait for the file.
-        self._writer, self._writing = _writer(self._path), asyncio.Semaphore(1)
-        self._reader, self._reading = _reader(self._path, connections), asyncio.Semaphore(connections)
-        self._threads = ThreadPoolExecutor(connections + 1, "database")
-        self._running: set[asyncio.Future[Any]] = set()
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._threads = Threads(backend.threads)
+        self._usable = False
 
     async def __aenter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch(mode=0o600)
-        async with AsyncExitStack() as opened:
-            opened.push_async_callback(self._close)
-            await self.transaction(self._migrate)
-            opened.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._close()
+        await self._threads.close()
+        self._backend.reader.dispose()
+        self._backend.writer.dispose()
 
-    async def rows(self, query: Executable) -> Sequence[Row[Any]]:
+    async def rows(self, query: Executable, values: Values = NONE) -> Sequence[Row[Any]]:
         """What a query finds in one view of what is committed. Raises DomainError UNAVAILABLE."""
+        self._require_usable()
+        return await self._read(lambda connection: connection.execute(query, values).all())
 
-        def read() -> Sequence[Row[Any]]:
-            with self._reader.connect() as connection:
-                return connection.execute(query).all()
-
-        return await self._in_turn(self._reading, read)
-
-    async def row(self, query: Executable) -> Row[Any] | None:
+    async def row(self, query: Executable, values: Values = NONE) -> Row[Any] | None:
         """The one row that a query finds, or none. Raises DomainError UNAVAILABLE."""
-        rows = await self.rows(query)
+        rows = await self.rows(query, values)
         return rows[0] if rows else None
 
-    async def write(self, statement: Executable) -> int:
+    async def write(self, statement: Executable, values: Values = NONE) -> int:
         """Runs a statement, durably, and returns how many rows it changed. Raises DomainError UNAVAILABLE."""
+        self._require_usable()
 
         def change(connection: Connection) -> int:
-            return connection.execute(statement).rowcount
+            return connection.execute(statement, values).rowcount
 
-        return await self.transaction(change)
+        return await self._write(self._backend.single, change, WAIT_SECONDS)
 
     async def transaction(self, work: Work[T]) -> T:
         """Statements that count together or not at all. Raises DomainError UNAVAILABLE.
 
-        Nobody else writes between the first of them and the last.
+        A transaction that gives way to another is begun again, so the work may be done more than once. It is for the
+        work to lock what must not change between its statements.
         """
+        self._require_usable()
+        return await self._write(self._backend.writer, work, WAIT_SECONDS)
 
-        def run() -> T:
-            with self._writer.begin() as connection:
-                return work(connection)
-
-        return await self._in_turn(self._writing, run)
-
-    def insert(self, table: Table) -> sqlite.Insert:
-        """An INSERT that can say ON CONFLICT: SQLAlchemy has it for each dialect, but not for all of them."""
-        return sqlite.insert(table)
+    def insert(self, table: Table) -> Insert:
+        """An INSERT that can say ON CONFLICT, and says how many rows it wrote."""
+        return self._backend.insert(table).execution_options(preserve_rowcount=True)
 
     async def check(self) -> None:
-        """Raises DomainError UNAVAILABLE if the file cannot be read."""
-        await self.rows(text("SELECT 1"))
+        """Raises DomainError UNAVAILABLE while the database cannot be used.
 
-    async def _in_turn(self, turns: asyncio.Semaphore, run: Callable[[], T]) -> T:
-        with _as_unavailable():
-            async with asyncio.timeout(WAIT_SECONDS):
+        Until it could be used once, raises RefusedError where only a change of the configuration or the release helps.
+        """
+        if self._usable:
+            await self._read(lambda connection: connection.execute(text("SELECT 1")).all())
+        else:
+            await self._read(require_schema)
+            self._usable = True
+
+    async def migrate(self) -> tuple[Schema, Schema]:
+        """Brings the schema up to date; returns it as it was and as it is. Raises as `check`."""
+        backend = self._backend
+        changed = await self._write(
+            backend.writer, lambda connection: migrate(connection, backend.alone), MIGRATION_SECONDS
+        )
+        self._usable = True
+        return changed
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """One state of everything, as long as the block runs. Raises DomainError UNAVAILABLE."""
+        self._require_usable()
+        with self._in_plain_words():
+            async with self._backend.reading, Snapshot(self._backend) as snapshot:
+                yield snapshot
+
+    async def _read(self, work: Work[T]) -> T:
+        def run() -> T:
+            with self._backend.reader.connect() as connection:
+                return work(connection)
+
+        return await self._in_turn(self._backend.reading, run, WAIT_SECONDS)
+
+    async def _write(self, engine: Engine, work: Work[T], seconds: float) -> T:
+        def run(attempts: int = ATTEMPTS) -> T:
+            try:
+                with engine.begin() as connection:
+                    return work(connection)
+            except exc.DBAPIError as error:
+                if attempts == 1 or _sqlstate(error) not in _GAVE_WAY:
+                    raise
+            return run(attempts - 1)
+
+        return await self._in_turn(self._backend.writing, run, seconds)
+
+    async def _in_turn(self, turns: asyncio.Semaphore, run: Callable[[], T], seconds: float) -> T:
+        with self._in_plain_words():
+            async with asyncio.timeout(seconds):
                 await turns.acquire()
-            # What has begun is finished, and has its turn until then, also when who asked for it is gone.
-            task = asyncio.ensure_future(asyncio.get_running_loop().run_in_executor(self._threads, run))
-            self._running.add(task)
-            task.add_done_callback(lambda task: self._end(task, turns))
-            return await asyncio.shield(task)
+                # What has begun has its turn until it ends, also when who asked for it is gone.
+                return await self._threads.run(run, seconds, turns.release)
 
-    def _end(self, task: asyncio.Future[Any], turns: asyncio.Semaphore) -> None:
-        turns.release()
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # is seen, also when nobody waits for it any more
+    def _require_usable(self) -> None:
+        if not self._usable:
+            raise _unavailable()
 
-    async def _close(self) -> None:
-        if self._running:
-            await asyncio.wait(self._running)
-        self._threads.shutdown()
-        self._reader.dispose()
-        self._writer.dispose()
-
-    def _migrate(self, connection: Connection) -> None:
-        version = connection.scalar(text("PRAGMA user_version"))
-        if version > SCHEMA_VERSION:
-            raise RefusedError(f"{self._path} has schema {version}; this release knows {SCHEMA_VERSION}")
-        if version < SCHEMA_VERSION:
-            metadata.create_all(connection, checkfirst=False)
-            connection.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
+    @contextmanager
+    def _in_plain_words(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.IntegrityError:
+            raise  # the store's own business
+        except exc.DBAPIError as error:
+            if not self._usable and self._backend.rejects(error):
+                raise RefusedError("PARLEY_STORE_URL: the database knows no such user with this password") from None
+            log(logger, logging.INFO, "store failed", type=type(error.orig).__name__, sqlstate=_sqlstate(error))
+            raise _unavailable() from error
+        except (exc.TimeoutError, TimeoutError) as error:
+            raise _unavailable() from error
 
 
-def _writer(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", pool_size=1, **_POOL)
-    _prepare(engine)
-
-    # Python's driver would begin where it guesses that it should; here every transaction is begun by name.
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
+def _sqlstate(error: exc.DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
 
 
-def _reader(path: Path, connections: int) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}",
-        pool_size=connections,
-        # A single query needs no transaction.
-        isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        pool_reset_on_return=None,
-        **_POOL,
-    )
-    _prepare(engine, "query_only = ON")
-    return engine
-
-
-def _prepare(engine: Engine, *more: str) -> None:
-    @event.listens_for(engine, "connect")
-    def connect(connection: Any, _: object) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (f"busy_timeout = {BUSY_MILLISECONDS}", "journal_mode = WAL", "synchronous = FULL", *more):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except exc.IntegrityError:
-        raise  # the store's own business
-    except (exc.DBAPIError, exc.TimeoutError, TimeoutError) as error:
-        raise DomainError(Reason.UNAVAILABLE, "The store is not available.", retry_after=1) from error
+def _unavailable() -> DomainError:
+    return DomainError(Reason.UNAVAILABLE, "The store is not available.", retry_after=1)

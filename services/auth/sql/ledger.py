@@ -4,30 +4,39 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, update
+from sqlalchemy import Connection, Row
 
 from services.auth.records import Balance, Owner, Reservation, ReservationState, Reserving
+from services.auth.sql import ledger_statements as say
 from services.auth.sql.database import Database
+from services.auth.sql.owned import of
 from services.auth.sql.tables import periods, reservations
 
 
 class SqlLedger:
-    """A `LedgerStore`."""
+    """A `LedgerStore`.
+
+    Whoever changes what a period counts takes its row first, and a reservation's after it: so writers of one account
+    wait for each other, and no two of them for one another.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._take_turn = say.take_turn(database.insert(periods))
+        self._write = say.write(database.insert(reservations))
 
     async def reserve(
         self, wanted: Reservation, *, limit: int | None, live_since: datetime
     ) -> tuple[Reserving, Balance]:
-        owner, period = wanted.owner, wanted.period
+        owner, since = wanted.owner, {"live_since": live_since}
+        values = of(owner) | since | {"in_period": wanted.period, "with_id": wanted.reservation_id}
+        row = _row(wanted) | since
 
         def look_and_write(connection: Connection) -> tuple[Reserving, Balance]:
-            # Where writers run side by side, those of one account wait for each other on this row.
-            self._count(connection, owner, period, 0)
-            before = _balance(connection.execute(_sums(owner, period, live_since)).one())
-            row = connection.execute(_of_id(wanted.reservation_id)).one_or_none()
-            stored = _reservation(row) if row else None
+            if connection.execute(self._take_turn, values).rowcount == 0:
+                return Reserving.CLOSED, Balance(0, 0)
+            found = connection.execute(say.LOOK, values).one()
+            before, stored = _balance(found), _reservation(found) if found.reservation_id else None
             if stored and _counts(stored, live_since):
                 same = (stored.owner, stored.model, stored.tokens) == (owner, wanted.model, wanted.tokens)
                 return (Reserving.RESERVED if same else Reserving.CONFLICT), before
@@ -35,7 +44,7 @@ class SqlLedger:
                 return Reserving.CONFLICT, before
             if limit is not None and before.used_tokens + before.reserved_tokens + wanted.tokens > limit:
                 return Reserving.EXCEEDED, before
-            if not self._write(connection, wanted, live_since):
+            if connection.execute(self._write, row).rowcount == 0:
                 return Reserving.CONFLICT, before
             return Reserving.RESERVED, replace(before, reserved_tokens=before.reserved_tokens + wanted.tokens)
 
@@ -44,83 +53,33 @@ class SqlLedger:
     async def settle(
         self, owner: Owner, reservation_id: str, *, prompt_tokens: int, completion_tokens: int, now: datetime
     ) -> bool:
-        change = (
-            update(reservations)
-            .where(_owned(owner, reservation_id), reservations.c.state != ReservationState.SETTLED)
-            .values(
-                state=ReservationState.SETTLED,
-                prompt_tokens=prompt_tokens,
-                completion_tokens=completion_tokens,
-                close_time=now,
-            )
-            .returning(reservations.c.period)
-        )
-        exists = select(reservations.c.reservation_id).where(_owned(owner, reservation_id))
+        values = of(owner) | {
+            "with_id": reservation_id,
+            "prompt": prompt_tokens,
+            "completion": completion_tokens,
+            "used": prompt_tokens + completion_tokens,
+            "now": now,
+        }
 
         def change_and_count(connection: Connection) -> bool:
-            period = connection.execute(change).scalar_one_or_none()
-            if period is None:
-                return connection.execute(exists).one_or_none() is not None
-            self._count(connection, owner, period, prompt_tokens + completion_tokens)
+            if connection.execute(say.TAKE_TURN_OF, values).one_or_none() is None:
+                return False
+            if period := connection.execute(say.SETTLE, values).scalar_one_or_none():
+                connection.execute(say.COUNT, values | {"in_period": period})
             return True
 
         return await self._database.transaction(change_and_count)
 
     async def release(self, owner: Owner, reservation_id: str, now: datetime) -> None:
-        change = (
-            update(reservations)
-            .where(_owned(owner, reservation_id), reservations.c.state == ReservationState.OPEN)
-            .values(state=ReservationState.RELEASED, close_time=now)
-        )
-        await self._database.write(change)
+        await self._database.write(say.RELEASE, of(owner) | {"with_id": reservation_id, "now": now})
 
     async def get(self, reservation_id: str) -> Reservation | None:
-        row = await self._database.row(_of_id(reservation_id))
+        row = await self._database.row(say.GET, {"with_id": reservation_id})
         return _reservation(row) if row else None
 
     async def balance(self, owner: Owner, period: str, live_since: datetime) -> Balance:
-        (row,) = await self._database.rows(_sums(owner, period, live_since))
+        (row,) = await self._database.rows(say.BALANCE, of(owner) | {"in_period": period, "live_since": live_since})
         return _balance(row)
-
-    def _count(self, connection: Connection, owner: Owner, period: str, tokens: int) -> None:
-        counted = self._database.insert(periods).values(
-            tenant_id=owner.tenant_id, account_id=owner.account_id, period=period, used_tokens=tokens
-        )
-        connection.execute(
-            counted.on_conflict_do_update(
-                index_elements=list(periods.primary_key),
-                set_={"used_tokens": periods.c.used_tokens + counted.excluded.used_tokens},
-            )
-        )
-
-    def _write(self, connection: Connection, wanted: Reservation, live_since: datetime) -> bool:
-        row = {
-            "reservation_id": wanted.reservation_id,
-            "tenant_id": wanted.owner.tenant_id,
-            "account_id": wanted.owner.account_id,
-            "period": wanted.period,
-            "model": wanted.model,
-            "tokens": wanted.tokens,
-            "state": wanted.state,
-            "prompt_tokens": wanted.prompt_tokens,
-            "completion_tokens": wanted.completion_tokens,
-            "start_time": wanted.start_time,
-            "close_time": wanted.close_time,
-        }
-        given_up = or_(
-            reservations.c.state == ReservationState.RELEASED,
-            and_(reservations.c.state == ReservationState.OPEN, reservations.c.start_time < live_since),
-        )
-        written = (
-            self._database.insert(reservations)
-            .values(row)
-            .on_conflict_do_update(
-                index_elements=[reservations.c.reservation_id],
-                set_=row,
-                where=and_(_owned(wanted.owner, wanted.reservation_id), given_up),
-            )
-        )
-        return connection.execute(written).rowcount == 1
 
 
 def _counts(stored: Reservation, live_since: datetime) -> bool:
@@ -129,38 +88,24 @@ def _counts(stored: Reservation, live_since: datetime) -> bool:
     return stored.state is ReservationState.SETTLED
 
 
-def _owned(owner: Owner, reservation_id: str) -> ColumnElement[bool]:
-    return and_(
-        reservations.c.reservation_id == reservation_id,
-        reservations.c.tenant_id == owner.tenant_id,
-        reservations.c.account_id == owner.account_id,
-    )
-
-
-def _in_period(owner: Owner, period: str) -> ColumnElement[bool]:
-    return and_(
-        periods.c.tenant_id == owner.tenant_id, periods.c.account_id == owner.account_id, periods.c.period == period
-    )
-
-
-def _of_id(reservation_id: str) -> Select[Any]:
-    return select(reservations).where(reservations.c.reservation_id == reservation_id)
-
-
-def _sums(owner: Owner, period: str, live_since: datetime) -> Select[Any]:
-    used = select(periods.c.used_tokens).where(_in_period(owner, period))
-    reserved = select(func.sum(reservations.c.tokens)).where(
-        reservations.c.tenant_id == owner.tenant_id,
-        reservations.c.account_id == owner.account_id,
-        reservations.c.period == period,
-        reservations.c.state == ReservationState.OPEN,
-        reservations.c.start_time >= live_since,
-    )
-    return select(used.scalar_subquery().label("used"), reserved.scalar_subquery().label("reserved"))
-
-
 def _balance(row: Row[Any]) -> Balance:
     return Balance(used_tokens=row.used or 0, reserved_tokens=int(row.reserved or 0))
+
+
+def _row(reservation: Reservation) -> dict[str, object]:
+    return {
+        "reservation_id": reservation.reservation_id,
+        "tenant_id": reservation.owner.tenant_id,
+        "account_id": reservation.owner.account_id,
+        "period": reservation.period,
+        "model": reservation.model,
+        "tokens": reservation.tokens,
+        "state": reservation.state,
+        "prompt_tokens": reservation.prompt_tokens,
+        "completion_tokens": reservation.completion_tokens,
+        "start_time": reservation.start_time,
+        "close_time": reservation.close_time,
+    }
 
 
 def _reservation(row: Row[Any]) -> Reservation:

@@ -2,11 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from services.auth.records import Owner, Session
 from services.auth.sql.database import Database
+from services.auth.sql.owned import of, open_account
+from services.auth.sql.stale import delete_stale
 from services.auth.sql.tables import sessions
+
+_OPEN_ACCOUNT = open_account()
+_GET = select(sessions).where(sessions.c.session_id == bindparam("with_id"))
 
 
 class SqlSessions:
@@ -15,7 +20,7 @@ class SqlSessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def start(self, session: Session) -> None:
+    async def start(self, session: Session) -> bool:
         row = {
             "session_id": session.session_id,
             "tenant_id": session.owner.tenant_id,
@@ -26,14 +31,17 @@ class SqlSessions:
             "end_time": session.end_time,
         }
 
-        def clean_and_insert(connection: Connection) -> None:
-            connection.execute(delete(sessions).where(sessions.c.expire_time <= session.refresh_time))
+        def insert_and_clean(connection: Connection) -> bool:
+            if connection.execute(_OPEN_ACCOUNT, of(session.owner)).one_or_none() is None:
+                return False
             connection.execute(insert(sessions).values(row))
+            delete_stale(connection, sessions, sessions.c.expire_time <= session.refresh_time)
+            return True
 
-        await self._database.transaction(clean_and_insert)
+        return await self._database.transaction(insert_and_clean)
 
     async def get(self, session_id: str) -> Session | None:
-        row = await self._database.row(select(sessions).where(sessions.c.session_id == session_id))
+        row = await self._database.row(_GET, {"with_id": session_id})
         if row is None:
             return None
         return Session(

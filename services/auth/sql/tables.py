@@ -17,8 +17,6 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-SCHEMA_VERSION = 1
-
 
 class UtcTime(TypeDecorator[datetime]):
     """A time in UTC, also where the database keeps no time zone."""
@@ -33,29 +31,33 @@ class UtcTime(TypeDecorator[datetime]):
         return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
 
 
+Key = String().with_variant(String(collation="C"), "postgresql")
+"""An id, or another text that is looked up or sorted by: byte by byte, whatever language the database speaks."""
+
 metadata = MetaData()
 
 accounts = Table(
     "accounts",
     metadata,
-    Column("account_id", String, primary_key=True),
-    Column("tenant_id", String, nullable=False),
-    Column("email", String, nullable=False, unique=True),
+    Column("account_id", Key, primary_key=True),
+    Column("tenant_id", Key, nullable=False),
+    Column("email", Key, nullable=False, unique=True),
     Column("display_name", String, nullable=False),
     Column("roles", JSON, nullable=False),
+    Column("close_time", UtcTime),
 )
 
 credentials = Table(
     "credentials",
     metadata,
-    Column("account_id", String, primary_key=True),
+    Column("account_id", Key, primary_key=True),
     Column("password_hash", String, nullable=False),
 )
 
 sign_in_attempts = Table(
     "sign_in_attempts",
     metadata,
-    Column("subject", String, primary_key=True),
+    Column("subject", Key, primary_key=True),
     Column("attempts", Integer, nullable=False),
     Column("window_end", UtcTime, nullable=False, index=True),
 )
@@ -63,9 +65,9 @@ sign_in_attempts = Table(
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("api_key_id", String, primary_key=True),
-    Column("tenant_id", String, nullable=False),
-    Column("account_id", String, nullable=False),
+    Column("api_key_id", Key, primary_key=True),
+    Column("tenant_id", Key, nullable=False),
+    Column("account_id", Key, nullable=False),
     Column("display_name", String, nullable=False),
     Column("secret_prefix", String, nullable=False),
     Column("secret_hash", LargeBinary, nullable=False, unique=True),
@@ -77,20 +79,21 @@ api_keys = Table(
 sessions = Table(
     "sessions",
     metadata,
-    Column("session_id", String, primary_key=True),
-    Column("tenant_id", String, nullable=False),
-    Column("account_id", String, nullable=False),
+    Column("session_id", Key, primary_key=True),
+    Column("tenant_id", Key, nullable=False),
+    Column("account_id", Key, nullable=False),
     Column("token_hash", LargeBinary, nullable=False),
     Column("refresh_time", UtcTime, nullable=False),
     Column("expire_time", UtcTime, nullable=False, index=True),
     Column("end_time", UtcTime),
+    Index("sessions_owned", "tenant_id", "account_id"),
 )
 
 signing_keys = Table(
     "signing_keys",
     metadata,
     Column("generation", Integer, primary_key=True, autoincrement=False),
-    Column("key_id", String, nullable=False, unique=True),
+    Column("key_id", Key, nullable=False, unique=True),
     Column("public_key", LargeBinary, nullable=False),
     Column("sealed_private_key", String, nullable=False),
     Column("activate_time", UtcTime, nullable=False),
@@ -99,9 +102,9 @@ signing_keys = Table(
 periods = Table(
     "periods",
     metadata,
-    Column("tenant_id", String, primary_key=True),
-    Column("account_id", String, primary_key=True),
-    Column("period", String, primary_key=True),
+    Column("tenant_id", Key, primary_key=True),
+    Column("account_id", Key, primary_key=True),
+    Column("period", Key, primary_key=True),
     Column("used_tokens", BigInteger, nullable=False),
 )
 """What is settled in each period. Its row is also what reservations of one account wait for each other on."""
@@ -109,10 +112,10 @@ periods = Table(
 reservations = Table(
     "reservations",
     metadata,
-    Column("reservation_id", String, primary_key=True),
-    Column("tenant_id", String, nullable=False),
-    Column("account_id", String, nullable=False),
-    Column("period", String, nullable=False),
+    Column("reservation_id", Key, primary_key=True),
+    Column("tenant_id", Key, nullable=False),
+    Column("account_id", Key, nullable=False),
+    Column("period", Key, nullable=False),
     Column("model", String, nullable=False),
     Column("tokens", BigInteger, nullable=False),
     Column("state", String, nullable=False),
@@ -122,3 +125,11 @@ reservations = Table(
     Column("close_time", UtcTime),
     Index("reservations_open", "tenant_id", "account_id", "period", "state", "start_time"),
 )
+
+schema_versions = Table(
+    "schema_versions",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("works_from", Integer, nullable=False),
+)
+"""The steps that were applied, each with the lowest version that a release must know to work on what it made."""
