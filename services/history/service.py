@@ -1,5 +1,6 @@
 """HistoryService: message in, store call, message out. Everything acts for the caller's account alone."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -75,7 +76,7 @@ class HistoryService(HistoryServiceServicer):
             for place, message_id in enumerate(request.message_ids):
                 check.id(f"message_ids[{place}]", message_id)
         who = caller()
-        rows = [await self._store.get(request.conversation_id, message_id) for message_id in request.message_ids]
+        rows = await asyncio.gather(*(self._store.get(request.conversation_id, id_) for id_ in request.message_ids))
         return pb.BatchGetMessagesResponse(messages=[to_proto(row) for row in rows if row and _is_owner(who, row)])
 
     async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> pb.ListMessagesResponse:
@@ -105,9 +106,9 @@ class HistoryService(HistoryServiceServicer):
         who = caller()
         who.require_account()
         first = await self._store.scan(request.conversation_id, upto=None, limit=1)
-        if first and _is_owner(who, first[0]):
-            await self._store.delete(request.conversation_id)
-        return pb.DeleteMessagesResponse()
+        if not first or not _is_owner(who, first[0]):
+            return pb.DeleteMessagesResponse()
+        return pb.DeleteMessagesResponse(deleted=await self._store.delete(request.conversation_id))
 
     async def _create(self, message: pb.Message) -> pb.Message:
         who = caller()

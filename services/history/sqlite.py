@@ -2,9 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
+from services.chassis.schema import Schema
 from services.chassis.sqlite import Database
 from services.history.store import FinishReason, Message, Request, Result, Role, Status
 
@@ -23,8 +26,25 @@ MIGRATIONS = (
     """,
 )
 
+DUMP_ROWS = 8
+"""Rows read at once; each may have two megabytes."""
+
 _ROOT = ""
 """The parent of roots, so that they can be looked up as every other."""
+
+
+async def migrate_sqlite(url: str) -> tuple[Schema, Schema]:
+    """Opening a file brings its schema up to date; returns it as it was and as it is."""
+    before, after = _version(Path(url.removeprefix("sqlite:///"))), len(MIGRATIONS)
+    async with Database(url, MIGRATIONS):
+        return Schema(before, works_from=before), Schema(after, works_from=after)
+
+
+def _version(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 class SqliteStore:
@@ -100,6 +120,19 @@ class SqliteStore:
 
     async def delete(self, conversation_id: str) -> int:
         return await self._database.write("DELETE FROM messages WHERE conversation_id = ?", (conversation_id,))
+
+    async def dump(self) -> AsyncIterator[Message]:
+        last = ("", "")
+        while rows := await self._database.read(
+            """
+            SELECT * FROM messages WHERE (conversation_id, message_id) > (?, ?)
+            ORDER BY conversation_id, message_id LIMIT ?
+            """,
+            (*last, DUMP_ROWS),
+        ):
+            for row in rows:
+                yield _message(row)
+            last = (rows[-1]["conversation_id"], rows[-1]["message_id"])
 
     async def check(self) -> None:
         await self._database.check()

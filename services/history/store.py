@@ -4,7 +4,7 @@ The promises are written from the point of view of a partitioned, replicated sto
 partition, a write is an upsert, nothing is read in order to be written, and no transaction spans two rows.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -95,7 +95,10 @@ class Store(Protocol):
         """Reads a row as of every write that was acknowledged before."""
 
     async def scan(self, conversation_id: str, *, upto: str | None, limit: int) -> Sequence[Message]:
-        """Reads up to `limit` rows by descending id, from `upto` (itself included) or from the newest."""
+        """Reads up to `limit` rows by descending id, from `upto` (itself included) or from the newest.
+
+        Where texts are long they may be fewer than there are, but two at least.
+        """
 
     async def children(
         self, conversation_id: str, parent_ids: Collection[str | None]
@@ -105,5 +108,11 @@ class Store(Protocol):
     async def delete(self, conversation_id: str) -> int:
         """Deletes a conversation's rows and returns how many there were. Deleting nothing succeeds."""
 
+    def dump(self) -> AsyncIterator[Message]:
+        """Every row once, a conversation's together and by ascending id, however many there are.
+
+        What is written or deleted meanwhile may or may not be among them.
+        """
+
     async def check(self) -> None:
-        """Raises DomainError UNAVAILABLE while the store cannot be read."""
+        """Raises DomainError UNAVAILABLE while the store cannot be read, and RefusedError if it never can."""

@@ -1,4 +1,4 @@
-"""HistoryService over a real socket, on the embedded store."""
+"""HistoryService over a real socket, on each store."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from services.chassis.ids import new_id
 from services.chassis.paging import seal, unseal
 from services.chassis.server import Server
 from services.history.service import HistoryService
-from services.history.sqlite import SqliteStore
+from services.history.store import Store
 from tests.identity import Signer
 
 PARAMETERS = gen.GenerationParameters(temperature=0.5, top_p=1, max_output_tokens=10, seed=3)
@@ -62,7 +62,7 @@ class Clients:
 
 
 @pytest.fixture
-async def clients(store: SqliteStore) -> AsyncIterator[Clients]:
+async def clients(store: Store) -> AsyncIterator[Clients]:
     signer = Signer()
     service = HistoryService(store)
     descriptor = pb.DESCRIPTOR.services_by_name["HistoryService"]

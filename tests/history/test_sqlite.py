@@ -11,11 +11,7 @@ from services.chassis.ids import new_id
 from services.chassis.process import RefusedError
 from services.chassis.sqlite import Database
 from services.history.sqlite import MIGRATIONS, SqliteStore
-from tests.history.contract import HistoryStoreContract, user_message
-
-
-class TestSqliteStore(HistoryStoreContract):
-    pass
+from tests.history.messages import user_message
 
 
 async def test_two_processes_share_a_file(tmp_path: Path) -> None:
@@ -32,7 +28,7 @@ WRITER = """
 import asyncio, sys
 from services.chassis.sqlite import Database
 from services.history.sqlite import MIGRATIONS, SqliteStore
-from tests.history.contract import user_message
+from tests.history.messages import user_message
 
 async def main():
     async with Database(sys.argv[1], MIGRATIONS) as database:

@@ -1,0 +1,73 @@
+"""`python -m services.history.restore < FILE`: writes the messages of a backup to PARLEY_STORE_URL.
+
+Messages that are there stay as they are, so a restore that broke off is begun again.
+"""
+
+import asyncio
+import sys
+from functools import partial
+from typing import BinaryIO
+
+from services.chassis.archive import read_archive
+from services.chassis.config import StoreSettings, load
+from services.chassis.errors import DomainError
+from services.chassis.process import RefusedError, run
+from services.history.patience import patiently
+from services.history.records import from_record
+from services.history.store import Message, Store
+from services.history.stores import open_store
+
+AT_ONCE = 16
+"""Messages being written; with the largest ones, 32 megabytes."""
+
+
+async def restore(store: Store, file: BinaryIO) -> int:
+    """Returns how many messages the file has. Raises RefusedError at a file that is none of ours, is cut or damaged."""
+    count = 0
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def write(message: Message) -> None:
+        try:
+            await patiently(partial(_restore, store, message))
+        finally:
+            places.release()
+
+    try:
+        async with asyncio.TaskGroup() as writing:
+            for record in read_archive("history", file):
+                await places.acquire()
+                writing.create_task(write(_message(record, count + 1)))
+                count += 1
+    except* (DomainError, RefusedError) as errors:
+        raise errors.exceptions[0] from None
+    return count
+
+
+async def _restore(store: Store, message: Message) -> None:
+    there = await store.get(message.conversation_id, message.message_id)
+    if there is None:
+        await store.put(message)
+    if message.result and (there is None or there.result is None):
+        await store.complete(message.conversation_id, message.message_id, message.result)
+
+
+def _message(record: dict[str, object], number: int) -> Message:
+    try:
+        return from_record(record)
+    except (KeyError, TypeError, ValueError):
+        raise RefusedError(f"The backup is damaged: its record {number} is no message.") from None
+
+
+async def main() -> None:
+    url = load(StoreSettings).store_url.get_secret_value()
+    try:
+        async with open_store(url) as store:
+            await store.check()
+            count = await restore(store, sys.stdin.buffer)
+    except DomainError as error:
+        raise RefusedError(f"history: {error.message}") from error
+    print(f"history: {count} messages", file=sys.stderr)  # noqa: T201 - a command's answer
+
+
+if __name__ == "__main__":
+    run(main)
