@@ -11,7 +11,7 @@ from parley.metadata.v1 import metadata_service_pb2 as pb
 from parley.metadata.v1.metadata_service_pb2_grpc import MetadataServiceServicer
 from services.chassis.errors import DomainError, Reason, not_found
 from services.chassis.identity import caller
-from services.chassis.ids import new_id
+from services.chassis.ids import is_id, new_id
 from services.chassis.paging import seal, unseal
 from services.metadata import limits
 from services.metadata.etag import next_etag
@@ -116,6 +116,9 @@ class MetadataService(MetadataServiceServicer):
                 return pb.UpdateSettingsResponse(settings=to_settings_proto(updated))
         raise _contended()
 
+    async def DeleteSettings(self, request: pb.DeleteSettingsRequest, context: Context) -> pb.DeleteSettingsResponse:
+        return pb.DeleteSettingsResponse(deleted=await self._store.delete_settings(_owner()))
+
     async def _own(self, owner: Owner, conversation_id: str) -> Conversation:
         row = await self._store.get(owner, conversation_id)
         if row is None:
@@ -155,7 +158,7 @@ def _place(row: Conversation) -> str:
 def _position(place: str) -> Position:
     try:
         match json.loads(place):
-            case [bool(pinned), str(update_time), str(conversation_id)]:
+            case [bool(pinned), str(update_time), str(conversation_id)] if is_id(conversation_id):
                 return Position(pinned, datetime.fromisoformat(update_time).astimezone(UTC), conversation_id)
     except (ValueError, OverflowError):
         pass  # refused below: sealed, but not by us

@@ -2,9 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from services.chassis.schema import Schema
 from services.chassis.sqlite import Database
 from services.metadata.store import Conversation, Filter, Owner, Position, Settings, Theme
 
@@ -26,8 +29,25 @@ MIGRATIONS = (
     """,
 )
 
+DUMPED_AT_ONCE = 100
+"""Rows, of up to some 50 KiB each."""
+
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _CREATED_ONCE = ("conversation_id", "tenant_id", "account_id", "created_as", "create_time")
+
+
+async def migrate_sqlite(url: str) -> tuple[Schema, Schema]:
+    """Opening a file brings its schema up to date; returns it as it was and as it is."""
+    before, after = _version(Path(url.removeprefix("sqlite:///"))), len(MIGRATIONS)
+    async with Database(url, MIGRATIONS):
+        return Schema(before, works_from=before), Schema(after, works_from=after)
+
+
+def _version(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 class SqliteStore:
@@ -111,6 +131,26 @@ class SqliteStore:
             owned = "tenant_id = :tenant_id AND account_id = :account_id AND etag = :old_etag"
             statement = f"UPDATE settings SET {changes} WHERE {owned}"  # noqa: S608 - our own columns
         return await self._database.write(statement, {**row, "old_etag": etag}) == 1
+
+    async def delete_settings(self, owner: Owner) -> bool:
+        deleted = await self._database.write(
+            "DELETE FROM settings WHERE tenant_id = ? AND account_id = ?", (owner.tenant_id, owner.account_id)
+        )
+        return deleted == 1
+
+    async def dump(self) -> AsyncIterator[Conversation | Settings]:
+        page = "SELECT * FROM conversations WHERE conversation_id > ? ORDER BY conversation_id LIMIT ?"
+        last: tuple[str, ...] = ("",)
+        while rows := await self._database.read(page, (*last, DUMPED_AT_ONCE)):
+            for row in rows:
+                yield _conversation(row)
+            last = (rows[-1]["conversation_id"],)
+        page = "SELECT * FROM settings WHERE (tenant_id, account_id) > (?, ?) ORDER BY tenant_id, account_id LIMIT ?"
+        last = ("", "")
+        while rows := await self._database.read(page, (*last, DUMPED_AT_ONCE)):
+            for row in rows:
+                yield _settings(row)
+            last = (rows[-1]["tenant_id"], rows[-1]["account_id"])
 
     async def check(self) -> None:
         await self._database.check()

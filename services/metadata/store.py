@@ -5,7 +5,7 @@ one document, an update is a compare-and-set on the etag, every sort lies on an 
 no transaction spans two documents. Every method names the owner, and another owner's document does not exist for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -73,7 +73,11 @@ class Settings:
 
 class Store(Protocol):
     """Remembers conversations and settings. Every method may raise DomainError UNAVAILABLE; a writing one then may or
-    may not have written."""
+    may not have written.
+
+    A store repeats a write whose answer was lost only where it can tell its own from another's, so that each answer is
+    that of the first attempt.
+    """
 
     async def create(self, conversation: Conversation) -> bool:
         """Writes a conversation; False, and nothing is written, if anybody's has that id.
@@ -98,7 +102,7 @@ class Store(Protocol):
         """
 
     async def delete(self, owner: Owner, conversation_id: str) -> bool:
-        """Deletes a conversation; False if there is none."""
+        """Deletes a conversation; False if there is none (any more)."""
 
     async def settings(self, owner: Owner) -> Settings | None:
         """Reads the owner's settings; None before they were first written."""
@@ -109,5 +113,17 @@ class Store(Protocol):
         Of several writes over one state exactly one returns True. When it returns, it survives any crash.
         """
 
+    async def delete_settings(self, owner: Owner) -> bool:
+        """Deletes the owner's settings; False if there are none (any more)."""
+
+    def dump(self) -> AsyncIterator[Conversation | Settings]:
+        """Reads everybody's conversations, then everybody's settings, in bounded memory.
+
+        What is there all the while comes exactly once, as of some moment since the dump began.
+        """
+
     async def check(self) -> None:
-        """Raises DomainError UNAVAILABLE while the store cannot be read."""
+        """Raises DomainError UNAVAILABLE while the store cannot be used, and RefusedError if it never can be.
+
+        A store that is a server may answer nothing before this has passed once.
+        """

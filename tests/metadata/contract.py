@@ -1,4 +1,4 @@
-"""What every metadata store must do, whatever it is made of."""
+"""What every metadata store must do with conversations, whatever it is made of."""
 
 import asyncio
 import random
@@ -64,6 +64,29 @@ class MetadataStoreContract:
     async def test_an_absent_conversation_is_none(self, store: Store) -> None:
         assert await store.get(new_owner(), new_id()) is None
 
+    async def test_a_megabyte_of_text_is_kept(self, store: Store) -> None:
+        text = "Grüße, 世界 👋🏽\n" * 60_000
+        row = replace(conversation(new_owner()), system_prompt=text)
+        assert len(text.encode()) > 1_000_000
+        assert await store.create(row)
+        assert await store.get(row.owner, row.conversation_id) == row
+        assert await store.put_settings(replace(settings(row.owner), custom_instructions=text), None)
+        stored = await store.settings(row.owner)
+        assert stored is not None
+        assert stored.custom_instructions == text
+
+    async def test_a_repeated_write_changes_nothing(self, store: Store) -> None:
+        row, later = conversation(new_owner()), settings(new_owner(), "2")
+        changed = replace(row, display_name="new", etag="2")
+        assert [await store.create(row) for _ in range(2)] == [True, False]
+        assert [await store.replace(changed, row.etag) for _ in range(2)] == [True, False]
+        assert not await store.create(row)
+        assert [await store.put_settings(settings(later.owner), None) for _ in range(2)] == [True, False]
+        assert [await store.put_settings(later, "1") for _ in range(2)] == [True, False]
+        assert not await store.put_settings(settings(later.owner), None)
+        assert await store.get(row.owner, row.conversation_id) == changed
+        assert await store.settings(later.owner) == later
+
     async def test_of_many_creations_under_one_id_one_counts(self, store: Store) -> None:
         row = conversation(new_owner())
         rows = [replace(row, display_name=str(n)) for n in range(8)]
@@ -93,7 +116,7 @@ class MetadataStoreContract:
     async def test_of_many_replacements_of_one_etag_one_counts(self, store: Store) -> None:
         row = conversation(new_owner())
         await store.create(row)
-        rows = [replace(row, display_name=str(n), etag=str(n)) for n in range(16)]
+        rows = [replace(row, display_name=str(n), etag=str(n)) for n in range(50)]
         counted = await asyncio.gather(*(store.replace(each, row.etag) for each in rows))
         assert sum(counted) == 1
         assert await store.get(row.owner, row.conversation_id) == rows[counted.index(True)]
@@ -117,15 +140,24 @@ class MetadataStoreContract:
         assert await store.get(row.owner, row.conversation_id) is None
         assert await store.create(row)
 
+    async def test_whoever_has_none_has_an_empty_list(self, store: Store) -> None:
+        assert await store.list(new_owner(), ALL, after=None, limit=10) == []
+        assert await store.list(new_owner(), Filter(archived=True, name_contains="x"), after=None, limit=10) == []
+
     async def test_pinned_ones_come_first_then_the_latest_updated(self, store: Store) -> None:
         owner = new_owner()
-        rows = [conversation(owner, after=n // 3, pinned=n % 5 == 0) for n in range(30)]
+        rows = [
+            replace(conversation(owner, after=n // 3, pinned=n % 5 == 0), archived=n % 4 == 0 or n > 24)
+            for n in range(30)
+        ]
         for row in random.sample(rows, len(rows)):
             await store.create(row)
         ordered = sorted(rows, key=lambda row: (row.pinned, row.update_time, row.conversation_id), reverse=True)
         assert await store.list(owner, ALL, after=None, limit=100) == ordered
         for size in (1, 7, 30):
             assert [row async for page in pages(store, owner, size) for row in page] == ordered
+        kept = [row for row in ordered if not row.archived]
+        assert [row async for page in pages(store, owner, 4, Filter(archived=False)) for row in page] == kept
 
     async def test_a_place_stays_good_when_its_row_is_gone(self, store: Store) -> None:
         owner = new_owner()
@@ -179,30 +211,6 @@ class MetadataStoreContract:
         await store.replace(replace(row, display_name="Oslo", etag="2"), row.etag)
         assert await store.list(row.owner, Filter(name_contains="rome"), after=None, limit=10) == []
         assert len(await store.list(row.owner, Filter(name_contains="oslo"), after=None, limit=10)) == 1
-
-    async def test_settings_are_none_until_they_are_written(self, store: Store) -> None:
-        owner = new_owner()
-        assert await store.settings(owner) is None
-        assert not await store.put_settings(settings(owner), "1")
-        assert await store.settings(owner) is None
-
-    async def test_settings_are_read_as_written_by_their_owner_alone(self, store: Store) -> None:
-        owner = new_owner()
-        assert await store.put_settings(settings(owner), None)
-        assert await store.settings(owner) == settings(owner)
-        assert await store.settings(Owner("other", owner.account_id)) is None
-        assert not await store.put_settings(settings(owner, "2"), None)
-        assert await store.put_settings(settings(owner, "2"), "1")
-        assert await store.settings(owner) == settings(owner, "2")
-
-    async def test_of_many_writes_over_one_state_of_settings_one_counts(self, store: Store) -> None:
-        owner = new_owner()
-        first = await asyncio.gather(*(store.put_settings(settings(owner, str(n)), None) for n in range(8)))
-        assert sum(first) == 1
-        won = str(first.index(True))
-        second = await asyncio.gather(*(store.put_settings(settings(owner, f"x{n}"), won) for n in range(8)))
-        assert sum(second) == 1
-        assert await store.settings(owner) == settings(owner, f"x{second.index(True)}")
 
     async def test_a_cancelled_write_harms_no_other(self, store: Store) -> None:
         owner = new_owner()

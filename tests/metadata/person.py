@@ -55,6 +55,9 @@ class Person:
         request = pb.UpdateSettingsRequest(settings=settings, update_mask=FieldMask(paths=mask))
         return (await self.call(self.stub.UpdateSettings, request)).settings
 
+    async def delete_settings(self) -> bool:
+        return (await self.call(self.stub.DeleteSettings, pb.DeleteSettingsRequest())).deleted
+
 
 def new_conversation(**fields: Any) -> pb.Conversation:
     return pb.Conversation(**{"conversation_id": new_id(), "model": "m", **fields})

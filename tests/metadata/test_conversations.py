@@ -9,8 +9,9 @@ from typing import Any
 from parley.metadata.v1 import metadata_service_pb2 as pb
 from services.chassis.errors import Reason
 from services.chassis.ids import new_id
-from services.metadata.sqlite import SqliteStore
-from services.metadata.store import Conversation, Owner
+from services.chassis.sqlite import Database
+from services.metadata.sqlite import MIGRATIONS, SqliteStore
+from services.metadata.store import Conversation, Owner, Store
 from tests.identity import Signer
 from tests.metadata.contract import MILLISECOND, conversation
 from tests.metadata.person import Person, new_conversation, refusal
@@ -142,7 +143,7 @@ async def test_updates_without_an_etag_all_count(ann: Person) -> None:
     assert len({answer.etag for answer in answers}) == len(fields)
 
 
-async def test_an_update_is_later_than_the_one_before_whatever_the_clock_says(store: SqliteStore, ann: Person) -> None:
+async def test_an_update_is_later_than_the_one_before_whatever_the_clock_says(store: Store, ann: Person) -> None:
     ahead = datetime(2999, 1, 1, tzinfo=UTC)
     row = replace(conversation(Owner("default", ann.account_id)), update_time=ahead)
     await store.create(row)
@@ -159,8 +160,11 @@ class ContendedStore(SqliteStore):
         return await super().replace(conversation, etag)
 
 
-async def test_an_update_gives_up_when_others_never_stop(store: SqliteStore, signer: Signer) -> None:
-    async with served(ContendedStore(store._database), signer, update_attempts=3) as stub:
+async def test_an_update_gives_up_when_others_never_stop(file_url: str, signer: Signer) -> None:
+    async with (
+        Database(file_url, MIGRATIONS) as database,
+        served(ContendedStore(database), signer, update_attempts=3) as stub,
+    ):
         ann = Person(stub, signer, new_id())
         created = await ann.create(new_conversation())
         change = pb.Conversation(conversation_id=created.conversation_id, pinned=True)

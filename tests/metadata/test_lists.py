@@ -45,12 +45,20 @@ async def test_a_list_is_narrowed(ann: Person) -> None:
 async def test_a_page_token_is_good_for_its_list_alone(ann: Person, bob: Person) -> None:
     for _ in range(3):
         await ann.create(new_conversation())
-    token = (await ann.list(page_size=1)).next_page_token
+    page = await ann.list(page_size=1)
+    token, id_ = page.next_page_token, page.conversations[0].conversation_id
     narrow = pb.ConversationFilter(archived=False)
     scope = f'["conversations", "default", "{ann.account_id}", null, ""]'
     sealed = [
         seal(scope, place)
-        for place in ("x", "[]", '[1, "x", "y"]', '[true, "x", "y"]', '[true, "0001-01-01T00:00:00+23:59", "y"]')
+        for place in (
+            "x",
+            "[]",
+            f'[1, "x", "{id_}"]',
+            f'[true, "x", "{id_}"]',
+            f'[true, "0001-01-01T00:00:00+23:59", "{id_}"]',
+            '[true, "2026-01-01T00:00:00+00:00", "\\ud800"]',
+        )
     ]
     calls: list[Awaitable[object]] = [
         bob.list(page_token=token),

@@ -40,3 +40,12 @@ async def test_settings_updated_at_once_all_count(ann: Person) -> None:
     )
     stored = await ann.settings()
     assert (stored.locale, stored.theme, stored.default_model) == ("fr", pb.THEME_LIGHT, "m")
+
+
+async def test_deleted_settings_are_at_their_defaults(ann: Person, bob: Person) -> None:
+    first = await ann.settings()
+    for person in (ann, bob):
+        await person.update_settings(pb.Settings(locale="fr"), "locale")
+    assert [await ann.delete_settings() for _ in range(2)] == [True, False]
+    assert await ann.settings() == first
+    assert (await bob.settings()).locale == "fr"

@@ -7,26 +7,22 @@ import pytest
 from services.chassis.sqlite import Database
 from services.metadata.sqlite import MIGRATIONS, SqliteStore
 from services.metadata.store import Filter
-from tests.metadata.contract import START, MetadataStoreContract, conversation, new_owner, position
+from tests.metadata.contract import START, conversation, new_owner, position
 
 
-class TestSqliteStore(MetadataStoreContract):
-    pass
-
-
-async def test_what_was_written_is_there_after_opening_again(store_url: str) -> None:
+async def test_what_was_written_is_there_after_opening_again(file_url: str) -> None:
     row = conversation(new_owner())
-    async with Database(store_url, MIGRATIONS) as database:
+    async with Database(file_url, MIGRATIONS) as database:
         await SqliteStore(database).create(row)
-    async with Database(store_url, MIGRATIONS) as database:
+    async with Database(file_url, MIGRATIONS) as database:
         assert await SqliteStore(database).get(row.owner, row.conversation_id) == row
 
 
 @pytest.mark.parametrize("narrow", [Filter(), Filter(archived=True), Filter(name_contains="x")])
 @pytest.mark.parametrize("first", [True, False])
-async def test_the_list_is_read_in_the_order_of_an_index(store_url: str, narrow: Filter, first: bool) -> None:
+async def test_the_list_is_read_in_the_order_of_an_index(file_url: str, narrow: Filter, first: bool) -> None:
     statements: list[str] = []
-    async with Database(store_url, MIGRATIONS) as database:
+    async with Database(file_url, MIGRATIONS) as database:
         await database._reader.set_trace_callback(statements.append)
         after = None if first else position(conversation(new_owner()))
         await SqliteStore(database).list(new_owner(), narrow, after=after, limit=10)
@@ -55,11 +51,11 @@ asyncio.run(main())
 """
 
 
-async def test_processes_that_share_a_file_lose_no_update(store_url: str) -> None:
+async def test_processes_that_share_a_file_lose_no_update(file_url: str) -> None:
     row = conversation(new_owner(), name="0")
-    async with Database(store_url, MIGRATIONS) as database:
+    async with Database(file_url, MIGRATIONS) as database:
         await SqliteStore(database).create(row)
-        arguments = (store_url, row.owner.tenant_id, row.owner.account_id, row.conversation_id, "20")
+        arguments = (file_url, row.owner.tenant_id, row.owner.account_id, row.conversation_id, "20")
         processes = [await asyncio.create_subprocess_exec(sys.executable, "-c", REPLACER, *arguments) for _ in range(3)]
         assert [await process.wait() for process in processes] == [0, 0, 0]
         stored = await SqliteStore(database).get(row.owner, row.conversation_id)
@@ -67,9 +63,9 @@ async def test_processes_that_share_a_file_lose_no_update(store_url: str) -> Non
     assert stored.display_name == "60"
 
 
-async def test_times_keep_their_milliseconds(store_url: str, tmp_path: Path) -> None:
+async def test_times_keep_their_milliseconds(file_url: str, tmp_path: Path) -> None:
     owner = new_owner()
-    async with Database(store_url, MIGRATIONS) as database:
+    async with Database(file_url, MIGRATIONS) as database:
         store = SqliteStore(database)
         for after in (1, 2, 999, 1_001, 86_399_999):
             row = conversation(owner, after=after)

@@ -1,0 +1,17 @@
+"""`python -m services.metadata.migrate`: brings the schema of PARLEY_STORE_URL up to date."""
+
+from functools import partial
+
+from services.chassis.config import StoreSettings, load
+from services.chassis.migration import migrate_store
+from services.chassis.process import run
+from services.metadata.stores import migrate
+
+
+async def main() -> None:
+    url = load(StoreSettings).store_url.get_secret_value()
+    await migrate_store("metadata", partial(migrate, url))
+
+
+if __name__ == "__main__":
+    run(main)
