@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 
 from services.chassis.config import Address, Names, PeerSettings, ServiceSettings
 
@@ -12,11 +12,22 @@ class Config(ServiceSettings, PeerSettings):
     metadata_address: Address
     inference_addresses: Names = Field(min_length=1)
     """Every inference replica, `host:port` each, or one `dns:///name:port` that stands for all of them."""
+
     redis_url: SecretStr
+    """redis://, rediss:// (TLS) or unix://, with user name and password; of a cluster some of its nodes,
+    `redis://a:6379,b:6379`."""
+    redis_cluster: bool = False
+    """Whether the URL leads to a Redis Cluster, whose nodes are asked directly."""
+    redis_ca_file: FilePath | None = None
+    """Who signs Redis's certificate (PEM); the system's authorities where it is not set."""
     redis_connections: int = Field(32, ge=4)
+    """To each Redis server."""
+    redis_prefix: str = Field("parley", pattern=r"^[a-z0-9-]{1,32}$")
+    """What all keys and channels begin with, so that one Redis may serve several meshes."""
 
     shards: int = Field(1, ge=1, le=64)
-    """Parts of the journal, by conversation. The same in every replica; one is enough for one Redis node."""
+    """Parts of the journal, by conversation: each lives on one node of a cluster. Replicas with different numbers do
+    not see each other's journals."""
     max_turns: int = Field(256, ge=1)
     """Replies that this process writes at once; the others wait in the queue."""
     max_queued_turns: int = Field(10_000, ge=1)
@@ -44,10 +55,19 @@ class Config(ServiceSettings, PeerSettings):
     default_top_p: float = Field(0.95, gt=0, le=1)
     default_max_output_tokens: int = Field(1024, ge=1)
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return url
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if 3 * self.renew_seconds > self.lease_seconds:
             raise ValueError("PARLEY_RENEW_SECONDS must be at most a third of PARLEY_LEASE_SECONDS")
         if self.redis_connections < 2 * self.shards + 4:
             raise ValueError("PARLEY_REDIS_CONNECTIONS must be at least twice PARLEY_SHARDS and 4 more")
+        if self.redis_cluster and self.redis_url.get_secret_value().startswith("unix://"):
+            raise ValueError("PARLEY_REDIS_CLUSTER needs redis:// or rediss://")
         return self

@@ -1,14 +1,11 @@
 """A turn as the queue has it: an entry of a Redis Stream."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from services.conversation.draft import Turn
 
-
-def flat(stream: Any) -> list[Any]:
-    """The entries of one stream, however the protocol version nests them."""
-    return [entry for part in stream for entry in (part if isinstance(part, list) else [part])]
+Entry = tuple[bytes, Mapping[bytes, bytes] | None]
+"""Its id, and its fields; None: deleted meanwhile."""
 
 
 def to_entry(turn: Turn) -> tuple[str, str, str, str]:
@@ -16,11 +13,11 @@ def to_entry(turn: Turn) -> tuple[str, str, str, str]:
     return turn.reply_id, turn.conversation_id, turn.tenant_id, turn.account_id
 
 
-def from_entries(entries: Sequence[Any]) -> list[Turn]:
+def from_entries(entries: Sequence[Entry]) -> list[Turn]:
     """The turns, each with its place in the queue."""
     found = []
     for entry_id, fields in entries:
-        if fields:  # None: deleted meanwhile
+        if fields:
             values = {name.decode(): value.decode() for name, value in fields.items()}
             turn = Turn(values["reply"], values["conversation"], values["tenant"], values["account"], entry_id.decode())
             found.append(turn)

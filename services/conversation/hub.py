@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from parley.history.v1.history_service_pb2 import Message
@@ -66,8 +66,8 @@ class Hub:
         self._journal, self._history, self._writer, self._config = journal, history, writer, config
         self._followed: dict[str, dict[Turn, Followed]] = {}
         """By the turn's id, and then by who watches it."""
-        self._dirty: set[str] = set()
-        self._news = asyncio.Event()
+        self._dirty: list[set[str]] = [set() for _ in journal.shards]
+        self._news = [asyncio.Event() for _ in journal.shards]
         self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
 
     @contextmanager
@@ -76,7 +76,7 @@ class Hub:
         same_turn = self._followed.setdefault(turn.turn_id, {})
         followed = same_turn.setdefault(turn, Followed(turn))
         followed.watchers[wake] = None
-        self._look_at(turn.turn_id)
+        self._look_at([turn.turn_id])
         try:
             yield followed
         finally:
@@ -101,11 +101,15 @@ class Hub:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             tasks.create_task(self._poll())
-            tasks.create_task(self._read(tasks))
+            for shard in self._journal.shards:
+                tasks.create_task(self._read(shard, tasks))
 
-    def _look_at(self, *turn_ids: str) -> None:
-        self._dirty.update(turn_ids)
-        self._news.set()
+    def _look_at(self, turn_ids: Iterable[str]) -> None:
+        for turn_id in turn_ids:
+            for turn in self._followed.get(turn_id, ()):
+                shard = self._journal.shard(turn.conversation_id)
+                self._dirty[shard].add(turn_id)
+                self._news[shard].set()
 
     async def _listen(self) -> None:
         while True:
@@ -113,35 +117,33 @@ class Hub:
                 async with self._journal.listen() as news:
                     async for item in news:
                         self._writer.cancel(item.cancelled)
-                        self._look_at(*item.changed)
+                        self._look_at(item.changed)
             except DomainError:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._config.poll_seconds)
-            self._look_at(*self._followed)
+            self._look_at(self._followed)
 
-    async def _read(self, tasks: asyncio.TaskGroup) -> None:
+    async def _read(self, shard: int, tasks: asyncio.TaskGroup) -> None:
+        """Each shard by itself: one whose server hangs holds up no other."""
+        news = self._news[shard]
         while True:
-            await self._news.wait()
-            self._news.clear()  # before reading: what comes later sets it again
+            await news.wait()
+            news.clear()  # before reading: what comes later sets it again
             started = time.monotonic()
-            dirty, self._dirty = self._dirty, set()
+            dirty, self._dirty[shard] = self._dirty[shard], set()
             brought = await asyncio.gather(*(self._read_batch(batch, tasks) for batch in self._batches(dirty)))
             if any(brought):
                 await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
 
     def _batches(self, turn_ids: set[str]) -> Iterator[list[Followed]]:
-        """The followed replies among these turns that are not over: each batch of one shard, and not too large."""
-        shards: dict[int, list[Followed]] = {}
-        for turn_id in turn_ids & self._followed.keys():
-            for followed in self._followed[turn_id].values():
-                if not followed.over:
-                    shards.setdefault(self._journal.shard(followed.turn.conversation_id), []).append(followed)
-        for shard in shards.values():
-            for start in range(0, len(shard), BATCH):
-                yield shard[start : start + BATCH]
+        """The followed replies among these turns of one shard that are not over; no batch is too large."""
+        turns = turn_ids & self._followed.keys()
+        found = [each for turn_id in turns for each in self._followed[turn_id].values() if not each.over]
+        for start in range(0, len(found), BATCH):
+            yield found[start : start + BATCH]
 
     async def _read_batch(self, batch: list[Followed], tasks: asyncio.TaskGroup) -> bool:
         """Reads on in replies of one shard. Returns whether there was more."""
@@ -153,6 +155,8 @@ class Hub:
                 self._look(followed, tasks, queue=False)
             return False
         for followed, reading in zip(batch, readings, strict=True):
+            if followed.over:  # meanwhile: its text is the stored one
+                continue
             if reading.text or reading.queue_position != followed.queue_position:
                 followed.text += reading.text
                 followed.queue_position = reading.queue_position

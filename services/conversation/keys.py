@@ -1,19 +1,27 @@
 """The journal's keys. All of a conversation's lie in one shard: one hash tag, so one node of a cluster."""
 
+import binascii
 import zlib
 
 from services.conversation.draft import Turn
 
-VERSION = 1
+VERSION = 2
 """Of the keys and what is in them: releases with different versions do not see each other's journals."""
+SLOTS = 16_384
+"""Parts of every Redis Cluster; each of its nodes has a range of them."""
 
 
 class Keys:
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
+    """Journals with another prefix or another number of shards share no key with this one."""
+
+    def __init__(self, prefix: str, shards: int) -> None:
+        tags = [_tag(shard, shards) for shard in range(shards)]
+        self.slots = [_slot(tag) for tag in tags]
+        """Where a cluster has each shard."""
+        self._heads = [f"{prefix}:{VERSION}:{{{tag}}}" for tag in tags]
 
     def shard(self, conversation_id: str) -> int:
-        return zlib.crc32(conversation_id.encode()) % self._shards
+        return zlib.crc32(conversation_id.encode()) % len(self._heads)
 
     def record(self, turn: Turn) -> str:
         """A hash: tenant, account, status, epoch, lease, claims, cancel, queue."""
@@ -46,11 +54,28 @@ class Keys:
 
     def turns(self, shard: int) -> str:
         """A stream: the queue of turns."""
-        return f"parley:{VERSION}:{{{shard}}}:turns"
+        return f"{self._heads[shard]}:turns"
 
     def channel(self, shard: int) -> str:
         """Where news of turns are published."""
-        return f"parley:{VERSION}:{{{shard}}}:news"
+        return f"{self._heads[shard]}:news"
+
+    def probe(self, shard: int) -> str:
+        """Never there: what a check removes."""
+        return f"{self._heads[shard]}:probe"
 
     def _of(self, conversation_id: str, kind: str, name: str) -> str:
-        return f"parley:{VERSION}:{{{self.shard(conversation_id)}}}:{kind}:{name}"
+        return f"{self._heads[self.shard(conversation_id)]}:{kind}:{name}"
+
+
+def _tag(shard: int, shards: int) -> str:
+    """Its slot lies in the shard's part of all slots, so that shards spread over a cluster as evenly as its slots."""
+    attempt = 0
+    while _slot(tag := f"{shards}.{shard}.{attempt}") * shards // SLOTS != shard:
+        attempt += 1
+    return tag
+
+
+def _slot(tag: str) -> int:
+    """CRC-16/XMODEM, as the Redis Cluster specification has it."""
+    return binascii.crc_hqx(tag.encode(), 0) % SLOTS

@@ -1,7 +1,8 @@
 -- Writes what many drafts of one shard gathered, each at its exact offset, and renews their leases.
 -- KEYS: (record, text, tokens) of each. ARGV: lease, ttl, channel, then of each: turn, epoch, token offset, tokens,
 -- text offset, text, queue position ('' for none); offsets in bytes.
--- Returns of each: 'ok', 'cancel', 'stale' (another has the turn), 'missing' (the journal lost it), or 'gap'.
+-- Returns of each: 'ok', 'cancel', 'stale' (another has the turn), 'missing' (the journal lost it), or 'gap' (it lost
+-- the claim, or a part of what was written).
 local lease, ttl, channel = ARGV[1], ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -12,9 +13,10 @@ for i = 1, #KEYS / 3 do
   local current = redis.call('HMGET', record, 'epoch', 'cancel', 'queue', 'status')
   if not current[1] then
     answers[i] = 'missing'
-  elseif current[1] ~= epoch then
+  elseif tonumber(current[1]) > tonumber(epoch) then
     answers[i] = 'stale'
-  elseif redis.call('STRLEN', tokens) < tonumber(token_offset) or redis.call('STRLEN', text) < tonumber(text_offset) then
+  elseif current[1] ~= epoch or redis.call('STRLEN', tokens) < tonumber(token_offset)
+      or redis.call('STRLEN', text) < tonumber(text_offset) then
     answers[i] = 'gap'
   else
     if #token_bytes > 0 or #text_bytes > 0 then
