@@ -19,6 +19,8 @@ class Proxy:
         """How many are open now."""
         self.delay = 0.0
         """Seconds that every piece waits, each way."""
+        self.piece = CHUNK
+        """The most bytes that go on as one piece."""
         self._up, self._down = asyncio.Event(), asyncio.Event()
         self._up.set()
         self._down.set()
@@ -55,6 +57,11 @@ class Proxy:
         self._up.set()
         self._down.set()
 
+    async def emptied(self) -> None:
+        """Returns when nobody is connected."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
@@ -81,7 +88,7 @@ class Proxy:
             server_writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: asyncio.Event) -> None:
-        while piece := await reader.read(CHUNK):
+        while piece := await reader.read(self.piece):
             if self.delay:
                 await asyncio.sleep(self.delay)
             await way.wait()

@@ -1,0 +1,78 @@
+"""A driver with the fault of March 2023: a connection whose caller was cancelled is used again, its answer unread."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import cast
+
+from services.chassis.errors import DomainError, Reason
+from tests.cancellation.shelf import Backend, Shelf
+
+
+class LeakyShelf:
+    """It has one connection, and its callers take turns with it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._turn = asyncio.Lock()
+        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def check(self) -> None: ...
+
+    async def put(self, owner: str, key: str, value: str) -> None:
+        await self._ask(owner=owner, key=key, value=value)
+
+    async def get(self, owner: str, key: str) -> str | None:
+        return next(iter((await self._ask(owner=owner, key=key)).values()), None)
+
+    async def some(self, owner: str) -> Mapping[str, str]:
+        return await self._ask(owner=owner)
+
+    async def _ask(self, **request: str) -> dict[str, str]:
+        async with self._turn:
+            try:
+                if self._connection is None:
+                    self._connection = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
+                reader, writer = self._connection
+                writer.write(json.dumps(request).encode() + b"\n")
+                return cast("dict[str, str]", json.loads(await reader.readline()))
+            except (OSError, ValueError) as error:  # it was cut
+                self.close()
+                raise DomainError(Reason.UNAVAILABLE, "The store is not available.") from error
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection[1].transport.abort()
+        self._connection = None
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rows: dict[str, dict[str, str]]) -> None:
+    with suppress(OSError):
+        while line := await reader.readline():
+            request = json.loads(line)
+            mine = rows.setdefault(request["owner"], {})
+            if "value" in request:
+                mine[request["key"]] = request["value"]
+            wanted = [request["key"]] if "key" in request else list(mine)[:3]
+            writer.write(json.dumps({key: mine[key] for key in wanted if key in mine}).encode() + b"\n")
+            await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def leaky_store(_: Path) -> AsyncIterator[Backend]:
+    rows: dict[str, dict[str, str]] = {}
+
+    @asynccontextmanager
+    async def opened(port: int) -> AsyncIterator[Shelf]:
+        shelf = LeakyShelf(port)
+        yield shelf
+        shelf.close()
+
+    server = await asyncio.start_server(
+        lambda reader, writer: _answer(reader, writer, rows), "127.0.0.1", 0, limit=2**20
+    )
+    async with server:
+        yield Backend(opened, [server.sockets[0].getsockname()[:2]], connections=1)
