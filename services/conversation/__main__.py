@@ -2,7 +2,8 @@
 
 from contextlib import AsyncExitStack
 
-from parley.conversation.v1 import conversation_service_pb2
+from parley.conversation.v1 import account_data_service_pb2, conversation_service_pb2
+from parley.conversation.v1.account_data_service_pb2_grpc import add_AccountDataServiceServicer_to_server
 from parley.conversation.v1.conversation_service_pb2_grpc import add_ConversationServiceServicer_to_server
 from services.chassis.channel import Peer, open_channel
 from services.chassis.config import load
@@ -10,10 +11,13 @@ from services.chassis.door import Door
 from services.chassis.process import run
 from services.chassis.server import Server, serve
 from services.chassis.tokens import AuthKeys, Tokens
+from services.conversation.account_data_service import AccountDataService
 from services.conversation.config import Config
 from services.conversation.hub import Hub
 from services.conversation.journal import open_journal
-from services.conversation.peers import History, Ledger, Metadata, Peers
+from services.conversation.leaving import Leaving
+from services.conversation.peers import Accounts, History, Ledger, Metadata, Peers
+from services.conversation.removal import Removal
 from services.conversation.router import open_router
 from services.conversation.runner import Runner
 from services.conversation.sending import Sender
@@ -22,12 +26,17 @@ from services.conversation.turn import Story
 from services.conversation.writer import Writer
 
 NAME = "conversation"
+AUTH_SAFE_TO_REPEAT = (
+    "parley.auth.v1.UsageService",
+    "parley.auth.v1.AccountService/CloseAccount",
+    "parley.auth.v1.AccountService/DeleteAccount",
+)
 
 
 async def main() -> None:
     config = load(Config)
     async with AsyncExitStack() as opened:
-        auth = await opened.enter_async_context(open_channel(config.auth_address, ["parley.auth.v1.UsageService"]))
+        auth = await opened.enter_async_context(open_channel(config.auth_address, AUTH_SAFE_TO_REPEAT))
         tokens = Tokens(NAME, config.service_secret.get_secret_value(), auth)
         history = open_channel(config.history_address, ["parley.history.v1.HistoryService"])
         metadata = open_channel(config.metadata_address, ["parley.metadata.v1.MetadataService"])
@@ -41,12 +50,20 @@ async def main() -> None:
         writer = Writer(journal, config)
         hub = Hub(journal, peers.history, writer, config)
         runner = Runner(journal, writer, Story(journal, writer, router, peers, config), config)
-        service = ConversationService(Sender(peers, router, journal, config), peers, journal, hub, config)
-        descriptor = conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]
+        removal = Removal(peers, journal, hub)
+        service = ConversationService(Sender(peers, router, journal, config), removal, peers, journal, hub, config)
+        data = AccountDataService(Leaving(tokens, peers, Accounts(Peer("auth", auth, tokens)), removal))
         server = Server(
             config,
             Door(NAME, AuthKeys(auth)),
-            {descriptor: lambda server: add_ConversationServiceServicer_to_server(service, server)},
+            {
+                conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]: lambda server: (
+                    add_ConversationServiceServicer_to_server(service, server)
+                ),
+                account_data_service_pb2.DESCRIPTOR.services_by_name["AccountDataService"]: lambda server: (
+                    add_AccountDataServiceServicer_to_server(data, server)
+                ),
+            },
             checks={"journal": journal.check, "inference": router.check},
         )
 

@@ -1,11 +1,13 @@
 """The services that conversation calls, as the domain sees them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from parley.auth.v1 import account_service_pb2 as account_pb
 from parley.auth.v1 import usage_service_pb2 as usage_pb
+from parley.auth.v1.account_service_pb2_grpc import AccountServiceStub
 from parley.auth.v1.usage_service_pb2_grpc import UsageServiceStub
 from parley.history.v1 import history_service_pb2 as history_pb
 from parley.history.v1.history_service_pb2_grpc import HistoryServiceStub
@@ -16,6 +18,9 @@ from services.chassis.channel import Peer
 from services.chassis.errors import DomainError, Reason
 
 BRANCH_PAGE = 100
+CONVERSATIONS_PAGE = 100
+DELETE_SECONDS = 15.0
+"""For a conversation of any length."""
 
 
 class History:
@@ -67,9 +72,10 @@ class History:
             if not token:
                 return
 
-    async def delete(self, conversation_id: str) -> None:
+    async def delete(self, conversation_id: str) -> int:
+        """Returns how many messages there were."""
         request = history_pb.DeleteMessagesRequest(conversation_id=conversation_id)
-        await self._peer.call(self._stub.DeleteMessages, request)
+        return (await self._peer.call(self._stub.DeleteMessages, request, seconds=DELETE_SECONDS)).deleted
 
 
 class Metadata:
@@ -92,6 +98,28 @@ class Metadata:
         request = metadata_pb.DeleteConversationRequest(conversation_id=conversation_id)
         await self._peer.call(self._stub.DeleteConversation, request)
 
+    async def conversations(self) -> AsyncIterator[list[str]]:
+        """The ids of the caller's conversations in pages, read as far as they are asked for."""
+        token = ""
+        while True:
+            page = await self._list(token)
+            yield [conversation.conversation_id for conversation in page.conversations]
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def some_conversations(self) -> list[str]:
+        """The ids of some; none if there are none."""
+        return [conversation.conversation_id for conversation in (await self._list("")).conversations]
+
+    async def _list(self, token: str) -> metadata_pb.ListConversationsResponse:
+        request = metadata_pb.ListConversationsRequest(page_size=CONVERSATIONS_PAGE, page_token=token)
+        return await self._peer.call(self._stub.ListConversations, request)
+
+    async def delete_settings(self) -> int:
+        """Returns how many there were: one or none."""
+        return int((await self._peer.call(self._stub.DeleteSettings, metadata_pb.DeleteSettingsRequest())).deleted)
+
 
 class Ledger:
     """The caller's tokens. Every method raises DomainError."""
@@ -108,6 +136,25 @@ class Ledger:
 
     async def release(self, turn_id: str) -> None:
         await self._peer.call(self._stub.ReleaseUsage, usage_pb.ReleaseUsageRequest(reservation_id=turn_id))
+
+    async def reserved(self) -> int:
+        """Tokens that are set aside for replies in progress."""
+        return (await self._peer.call(self._stub.GetUsage, usage_pb.GetUsageRequest())).usage.reserved_tokens
+
+
+class Accounts:
+    """The caller's account. Every method raises DomainError."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._stub = peer, AccountServiceStub(peer.channel)
+
+    async def close(self) -> None:
+        await self._peer.call(self._stub.CloseAccount, account_pb.CloseAccountRequest())
+
+    async def delete(self) -> Mapping[str, int]:
+        """Returns how many rows of each kind there were."""
+        request = account_pb.DeleteAccountRequest()
+        return (await self._peer.call(self._stub.DeleteAccount, request, seconds=DELETE_SECONDS)).deleted
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from services.conversation.draft import Turn
 from services.conversation.hub import Hub
 from services.conversation.journal import Journal
 from services.conversation.peers import Peers
+from services.conversation.removal import Removal
 from services.conversation.sending import Sender
 from services.conversation.watch import Watches
 
@@ -30,8 +31,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ConversationService(ConversationServiceServicer):
-    def __init__(self, sender: Sender, peers: Peers, journal: Journal, hub: Hub, config: Config) -> None:
-        self._sender, self._peers, self._journal, self._hub, self._config = sender, peers, journal, hub, config
+    def __init__(
+        self, sender: Sender, removal: Removal, peers: Peers, journal: Journal, hub: Hub, config: Config
+    ) -> None:
+        self._sender, self._removal = sender, removal
+        self._peers, self._journal, self._hub, self._config = peers, journal, hub, config
         self._watching: set[Watches] = set()
 
     def leave(self) -> None:
@@ -114,14 +118,10 @@ class ConversationService(ConversationServiceServicer):
     ) -> pb.DeleteConversationResponse:
         with Checks() as check:
             check.id("conversation_id", request.conversation_id)
-        who = caller()
-        who.require_account()
-        # In this order a call that dies half way is finished by its repetition: whose it is, is known to the end.
+        caller().require_account()
         if await self._is_own(request.conversation_id):
-            for reply_id in await self._journal.running(request.conversation_id):
-                await self._journal.cancel(Turn(reply_id, request.conversation_id, who.tenant_id, who.account_id))
-            await self._peers.history.delete(request.conversation_id)
-            await self._peers.metadata.delete(request.conversation_id)
+            await self._removal.until_ended(await self._removal.stop(request.conversation_id))
+            await self._removal.remove(request.conversation_id)
         return pb.DeleteConversationResponse()
 
     async def _is_own(self, conversation_id: str) -> bool:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from services.edge.config import Config
 from services.edge.context import House
 from services.edge.documents import Documents
+from services.edge.export.endpoint import ExportOverHttp
 from services.edge.gate import Gate
 from services.edge.graphiql import graphiql_routes
 from services.edge.graphql_http import GraphQLOverHttp
@@ -19,6 +20,7 @@ from services.edge.mesh import open_mesh
 from services.edge.metrics import Metrics
 from services.edge.operation import Operations
 from services.edge.schema import executable
+from services.edge.schema.leaving import EXPORT_PATH
 from services.edge.seats import Seats
 from services.edge.session import SessionCookie, Sessions
 from services.edge.watches import Watches
@@ -35,7 +37,12 @@ async def open_house(config: Config) -> AsyncIterator[House]:
             sessions=Sessions(mesh.tokens, mesh.keys, config.cached_callers),
             cookie=SessionCookie(config.secure_cookie),
             watches=Watches(config, mesh, metrics),
-            seats=Seats(config.max_sockets_per_account, metrics),
+            seats=Seats(
+                "sockets and streams",
+                per_account=config.max_sockets_per_account,
+                total=config.max_connections,
+                metrics=metrics,
+            ),
             metrics=metrics,
             health=Health(mesh),
             leaving=asyncio.Event(),
@@ -49,6 +56,7 @@ def public_app(house: House) -> ASGIApp:
     routes: list[BaseRoute] = [
         Route("/graphql", GraphQLOverHttp(house, operations)),
         WebSocketRoute("/graphql", GraphQLOverWebSocket(house, operations)),
+        Route(EXPORT_PATH, ExportOverHttp(house)),
         Route("/healthz", house.health.alive),
         Route("/readyz", house.health.ready),
         *(graphiql_routes(house.config.graphiql_folder) if house.config.graphiql else ()),

@@ -36,6 +36,9 @@ class Limits(PeerSettings):
     max_connections: int = Field(10_000, ge=1)
     max_sockets_per_account: int = Field(1000, ge=1)
     """WebSockets and event streams together."""
+    max_exports: int = Field(8, ge=1)
+    """Exports that this process makes at once; each takes up to 40 MiB, and most of a core."""
+    max_exports_per_account: int = Field(1, ge=1)
     max_operations_per_socket: int = Field(500, ge=1)
     max_watches: int = Field(20_000, ge=1)
     """Replies that are watched through this process."""

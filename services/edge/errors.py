@@ -16,6 +16,12 @@ logger = logging.getLogger(__name__)
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 BAD_USER_INPUT = "BAD_USER_INPUT"
+_STATUS_OF = {
+    Reason.UNAUTHENTICATED: 401,
+    Reason.PERMISSION_DENIED: 403,
+    Reason.NOT_FOUND: 404,
+    Reason.LIMIT_EXCEEDED: 429,
+}
 MAX_MESSAGE_LENGTH = 300
 """graphql-core quotes the value that it refuses; a client need not get its whole text back."""
 
@@ -55,6 +61,11 @@ def domain_error(error: DomainError) -> Wire:
     if error.retry_after is not None:
         extensions["retryAfter"] = error.retry_after
     return {"message": error.message, "extensions": extensions}
+
+
+def status_of(error: DomainError) -> int:
+    """Of what is refused before it is executed. What is not the client's is a mesh that does not answer: 503."""
+    return _STATUS_OF.get(error.reason, 503)
 
 
 def execution_error(error: GraphQLError) -> Wire:

@@ -25,7 +25,7 @@ SAFE_HEADERS = {
 """For every response; a page of ours sets a policy of its own."""
 
 
-ROUTES = frozenset({"/graphql", "/graphiql", "/healthz", "/readyz", "/metrics"})
+ROUTES = frozenset({"/graphql", "/graphiql", "/export", "/healthz", "/readyz", "/metrics"})
 """Counted and logged by name; all other paths are one."""
 
 

@@ -13,16 +13,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.chassis.errors import DomainError, Reason
 from services.edge.context import Context, House
-from services.edge.errors import BAD_USER_INPUT, Invalid, Refused, Wire, domain_error, refused
-from services.edge.event_stream import EventStream, encode_json, encode_single
+from services.edge.errors import BAD_USER_INPUT, Invalid, Refused, Wire, domain_error, refused, status_of
+from services.edge.event_stream import encode_json, encode_single, event_stream
 from services.edge.negotiation import EVENT_STREAM, GRAPHQL_JSON, JSON, Accepted, accepted, require_json
 from services.edge.operation import Operation, Operations
 from services.edge.origin import CSRF_HEADER, is_ours
 from services.edge.request import read_json, read_request
 from services.edge.session import bearer
 
-_STATUS_OF = {Reason.UNAUTHENTICATED: 401, Reason.PERMISSION_DENIED: 403, Reason.LIMIT_EXCEEDED: 429}
-"""Of what is refused before it is executed. Anything else is a mesh that does not answer: 503."""
 _EXTRA_HEADERS = {
     401: {"www-authenticate": "Bearer"},
     405: {"allow": "POST"},
@@ -59,7 +57,7 @@ class GraphQLOverHttp:
             status = 200 if isinstance(error, Invalid) and media_type == JSON else error.status
             return _answer({"errors": error.errors}, media_type, status)
         except DomainError as error:
-            return _answer({"errors": [domain_error(error)]}, media_type, _STATUS_OF.get(error.reason, 503))
+            return _answer({"errors": [domain_error(error)]}, media_type, status_of(error))
 
     async def _context(self, request: Request) -> Context:
         credential = bearer(request.headers.get("authorization"))
@@ -102,7 +100,7 @@ class GraphQLOverHttp:
             raise refused(BAD_USER_INPUT, f"A subscription needs Accept: {EVENT_STREAM}, or a WebSocket.", 406)
         seat = ExitStack()
         seat.enter_context(self._house.seats.take(context.require_caller(), "sse"))
-        return EventStream(operation.events(), seat, self._house.leaving, self._config.send_seconds)
+        return event_stream(operation.events(), seat, self._house.leaving, self._config.send_seconds)
 
 
 def _answer(answer: Wire, media_type: str | None, status: int = 200, cookies: list[str] | None = None) -> Response:

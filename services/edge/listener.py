@@ -64,6 +64,8 @@ class Listener:
     restarts), and waits for requests in flight."""
 
     def __init__(self, app: ASGIApp, listening: socket.socket, config: Config) -> None:
+        # Else a client that takes nothing keeps its connection, and what waits for it, after it was cut off.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(config.send_seconds * 1000))
         self.port: int = listening.getsockname()[1]
         self._socket = listening
         self._server = _Server(

@@ -8,6 +8,7 @@ import grpc
 from parley.auth.v1.account_service_pb2_grpc import AccountServiceStub
 from parley.auth.v1.token_service_pb2_grpc import TokenServiceStub
 from parley.auth.v1.usage_service_pb2_grpc import UsageServiceStub
+from parley.conversation.v1.account_data_service_pb2_grpc import AccountDataServiceStub
 from parley.conversation.v1.conversation_service_pb2_grpc import ConversationServiceStub
 from parley.history.v1.history_service_pb2_grpc import HistoryServiceStub
 from parley.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
@@ -29,6 +30,7 @@ SAFE_TO_REPEAT = {
         "parley.auth.v1.UsageService/GetUsage",
     ),
     "conversation": (
+        "parley.conversation.v1.AccountDataService",
         "parley.conversation.v1.ConversationService/SendMessage",
         "parley.conversation.v1.ConversationService/RegenerateReply",
         "parley.conversation.v1.ConversationService/CancelReply",
@@ -38,6 +40,7 @@ SAFE_TO_REPEAT = {
     "metadata": (
         # Each is given an id by the edge at the latest.
         "parley.metadata.v1.MetadataService/CreateConversation",
+        "parley.metadata.v1.MetadataService/DeleteConversation",
         "parley.metadata.v1.MetadataService/GetConversation",
         "parley.metadata.v1.MetadataService/ListConversations",
         "parley.metadata.v1.MetadataService/GetSettings",
@@ -61,6 +64,7 @@ class Mesh:
         self.sessions = TokenServiceStub(self.auth.channel)
         self.usage = UsageServiceStub(self.auth.channel)
         self.turns = ConversationServiceStub(self.conversation.channel)
+        self.data = AccountDataServiceStub(self.conversation.channel)
         self.messages = HistoryServiceStub(self.history.channel)
         self.conversations = MetadataServiceStub(self.metadata.channel)
         self.models = InferenceServiceStub(self.inference.channel)

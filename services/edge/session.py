@@ -96,6 +96,12 @@ class Sessions:
         """The credential was revoked."""
         self._known.pop(_key(credential), None)
 
+    def forget_all_of(self, who: Caller) -> None:
+        """None of an account's credentials works any more."""
+        gone = [key for key, (caller, _) in self._known.items() if caller.account_id == who.account_id]
+        for key in gone:
+            del self._known[key]
+
 
 def unauthenticated() -> DomainError:
     return DomainError(Reason.UNAUTHENTICATED, "The credentials are missing, expired or not valid.")

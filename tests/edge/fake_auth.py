@@ -26,7 +26,19 @@ class FakeAccounts:
         return accounts.CreateAccountResponse(account=person.account)
 
     async def GetAccount(self, request: accounts.GetAccountRequest) -> accounts.GetAccountResponse:
-        return accounts.GetAccountResponse(account=self._state.accounts[request.account_id or caller().account_id])
+        account = self._state.accounts.get(request.account_id or caller().account_id)
+        if account is None:
+            raise not_found("account")
+        return accounts.GetAccountResponse(account=account)
+
+    async def VerifyPassword(self, request: accounts.VerifyPasswordRequest) -> accounts.VerifyPasswordResponse:
+        caller().require_service("edge")
+        if self._state.passwords.get(request.email) != request.password:
+            raise DomainError(Reason.INVALID_CREDENTIALS, "The e-mail address or the password is not right.")
+        account = next(one for one in self._state.accounts.values() if one.email == request.email)
+        if account.HasField("close_time"):
+            raise DomainError(Reason.ACCOUNT_CLOSED, "The account is being deleted.")
+        return accounts.VerifyPasswordResponse(account=account)
 
     async def CreateApiKey(self, request: accounts.CreateApiKeyRequest) -> accounts.CreateApiKeyResponse:
         secret = f"pk_{new_id()}"

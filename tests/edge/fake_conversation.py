@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 
 import grpc
 
+from parley.conversation.v1 import account_data_service_pb2 as data_pb
 from parley.conversation.v1 import conversation_service_pb2 as pb
 from parley.history.v1 import history_service_pb2
 from parley.inference.v1 import generation_pb2
-from services.chassis.errors import DomainError, not_found, to_status
+from services.chassis.errors import DomainError, Reason, not_found, to_status
 from services.chassis.identity import caller
 from services.chassis.ids import time_of
 from tests.edge.journal import Journal, Reader
@@ -19,6 +20,27 @@ SILENCE = 0.2
 """Seconds between two responses at most."""
 RESPONSE_BYTES = 1024 * 1024
 """Several large events are sent one by one: a message that is too long would end the stream."""
+
+
+class FakeAccountData:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def DeleteAccount(self, _: data_pb.DeleteAccountRequest) -> data_pb.DeleteAccountResponse:
+        account_id = caller().require_account()
+        self._state.accounts[account_id].close_time.GetCurrentTime()
+        if self._state.dies_while_deleting:
+            self._state.dies_while_deleting = False
+            raise DomainError(Reason.DEADLINE_EXCEEDED, "Not all of it is deleted yet.", retry_after=0)
+        mine = [key for key in self._state.conversations if key[0] == account_id]
+        for key in mine:
+            del self._state.conversations[key]
+        self._state.credentials = {
+            secret: owner for secret, owner in self._state.credentials.items() if owner != account_id
+        }
+        del self._state.accounts[account_id]
+        deleted = data_pb.DeletedRecords(store="metadata", kind="conversations", count=len(mine))
+        return data_pb.DeleteAccountResponse(receipt=[deleted])
 
 
 class FakeConversation:

@@ -21,8 +21,16 @@ class FakeHistory:
         if not 0 < request.page_size <= 200:
             raise DomainError(Reason.INVALID_ARGUMENT, "The page is too large.")
         self._state.conversation(request.conversation_id)
+        some, following = page(self._messages(request), request.page_size, request.page_token)
+        siblings = {}
+        if request.with_siblings:
+            siblings = {one.message_id: pb.SiblingIds(message_ids=self._state.siblings(one)) for one in some}
+        return pb.ListMessagesResponse(messages=some, next_page_token=following, siblings=siblings)
+
+    def _messages(self, request: pb.ListMessagesRequest) -> list[pb.Message]:
+        if not request.HasField("leaf_id"):
+            mine = (one for one in self._state.messages.values() if one.conversation_id == request.conversation_id)
+            return sorted(mine, key=lambda one: one.message_id, reverse=True)
         if request.leaf_id not in self._state.messages:
             raise not_found("message")
-        some, following = page(self._state.branch(request.leaf_id), request.page_size, request.page_token)
-        siblings = {one.message_id: pb.SiblingIds(message_ids=self._state.siblings(one)) for one in some}
-        return pb.ListMessagesResponse(messages=some, next_page_token=following, siblings=siblings)
+        return self._state.branch(request.leaf_id)

@@ -50,5 +50,9 @@ class FakeMetadata:
         stored.etag = str(int(stored.etag) + 1)
         return pb.UpdateConversationResponse(conversation=stored)
 
+    async def DeleteConversation(self, request: pb.DeleteConversationRequest) -> pb.DeleteConversationResponse:
+        self._state.conversations.pop((caller().require_account(), request.conversation_id), None)
+        return pb.DeleteConversationResponse()
+
     async def GetSettings(self, _: pb.GetSettingsRequest) -> pb.GetSettingsResponse:
         return pb.GetSettingsResponse(settings=self._state.settings)

@@ -11,14 +11,14 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from parley.auth.v1 import account_service_pb2, token_service_pb2, usage_service_pb2
-from parley.conversation.v1 import conversation_service_pb2
+from parley.conversation.v1 import account_data_service_pb2, conversation_service_pb2
 from parley.history.v1 import history_service_pb2
 from parley.inference.v1 import inference_service_pb2
 from parley.metadata.v1 import metadata_service_pb2
 from services.chassis.door import Door
 from services.chassis.identity import caller
 from tests.edge.fake_auth import FakeAccounts, FakeTokens, FakeUsage
-from tests.edge.fake_conversation import FakeConversation
+from tests.edge.fake_conversation import FakeAccountData, FakeConversation
 from tests.edge.fake_history import FakeHistory
 from tests.edge.fake_inference import FakeInference
 from tests.edge.fake_metadata import FakeMetadata
@@ -41,7 +41,8 @@ SERVICES: dict[str, Callable[[State], dict[ServiceDescriptor, object]]] = {
         inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"]: FakeInference(state)
     },
     "conversation": lambda state: {
-        conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]: FakeConversation(state)
+        conversation_service_pb2.DESCRIPTOR.services_by_name["ConversationService"]: FakeConversation(state),
+        account_data_service_pb2.DESCRIPTOR.services_by_name["AccountDataService"]: FakeAccountData(state),
     },
 }
 
@@ -128,6 +129,8 @@ def _method(method: MethodDescriptor, answer: Callable[..., Any], state: State) 
         if failure := state.failures.get(method.name):
             raise failure
         result: Message = await answer(request)
+        if then := state.after.pop(method.name, None):
+            then()
         return result
 
     return grpc.unary_unary_rpc_method_handler(noted, read, write)

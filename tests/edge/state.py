@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -49,12 +50,16 @@ class State:
     commands: asyncio.Event = field(default_factory=asyncio.Event)
     """Set with every command on a stream of watches."""
     registration_is_open: bool = True
+    dies_while_deleting: bool = False
+    """The next deletion of an account stops after it has closed it."""
     token_seconds: float = 60
 
     asked: list[tuple[str, Proto, Caller | None]] = field(default_factory=list)
     """Every call: its method, request and caller."""
     failures: dict[str, Exception] = field(default_factory=dict)
     """What a method raises instead of an answer."""
+    after: dict[str, Callable[[], object]] = field(default_factory=dict)
+    """What is done once, when a method has answered."""
 
     def calls(self, method: str) -> list[Proto]:
         return [request for name, request, _ in self.asked if name == method]

@@ -82,7 +82,13 @@ type Mutation {
   sendMessage(input: SendMessageInput!): SendMessagePayload!
   regenerateReply(input: RegenerateReplyInput!): Message!
   cancelReply(messageId: ID!, conversationId: ID!): Message!
+  exportAccount: ExportAccountPayload!
+  deleteAccount(input: DeleteAccountInput!): DeleteAccountPayload!
 }
+type ExportAccountPayload { url: String! }
+input DeleteAccountInput { confirmation: String! password: String! }
+type DeleteAccountPayload { receipt: [DeletedRecords!]! }
+type DeletedRecords { store: String! kind: String! count: BigInt! }
 input SignInInput { email: String! password: String! }
 input CreateAccountInput { email: String! password: String! displayName: String! }
 input CreateApiKeyInput { displayName: String! }

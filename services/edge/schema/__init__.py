@@ -7,6 +7,7 @@ from strawberry.schema.config import StrawberryConfig
 from services.edge.schema.api_key import ApiKeyMutation, ApiKeyQuery
 from services.edge.schema.conversation import ConversationQuery
 from services.edge.schema.conversation_mutation import ConversationMutation
+from services.edge.schema.leaving import LeavingMutation
 from services.edge.schema.message import MessageQuery
 from services.edge.schema.model import ModelQuery
 from services.edge.schema.reply import Subscription
@@ -21,7 +22,7 @@ class Query(ViewerQuery, ModelQuery, ConversationQuery, MessageQuery, ApiKeyQuer
 
 
 @strawberry.type
-class Mutation(ViewerMutation, ApiKeyMutation, ConversationMutation, TurnMutation):
+class Mutation(ViewerMutation, ApiKeyMutation, ConversationMutation, TurnMutation, LeavingMutation):
     pass
 
 

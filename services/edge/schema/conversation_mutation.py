@@ -2,9 +2,13 @@
 
 import strawberry
 
+from parley.auth.v1 import account_service_pb2 as auth_pb
 from parley.conversation.v1 import conversation_service_pb2
 from parley.metadata.v1 import metadata_service_pb2 as pb
 from services.chassis.checks import Checks
+from services.chassis.errors import DomainError, Reason
+from services.chassis.identity import acting_for
+from services.edge.context import Context
 from services.edge.schema.absent import ABSENT, chosen_id
 from services.edge.schema.conversation import Conversation, default_model
 from services.edge.schema.described import described
@@ -68,6 +72,7 @@ class ConversationMutation:
         )
         request = pb.CreateConversationRequest(conversation=conversation)
         answer = await context.call(context.mesh.metadata, context.mesh.conversations.CreateConversation, request)
+        await _keep_if_open(context, answer.conversation.conversation_id)
         return Conversation.of(answer.conversation)
 
     @strawberry.mutation
@@ -89,3 +94,19 @@ class ConversationMutation:
             context.mesh.conversation, context.mesh.turns.DeleteConversation, request, seconds=DELETE_SECONDS
         )
         return id
+
+
+async def _keep_if_open(context: Context, conversation_id: str) -> None:
+    """A deletion of the account that looked for conversations before this one was there leaves it to us."""
+    try:
+        answer = await context.call(context.mesh.auth, context.mesh.accounts.GetAccount, auth_pb.GetAccountRequest())
+        is_open = not answer.account.HasField("close_time")
+    except DomainError as error:
+        # While auth cannot be asked no deletion ends, and the one that does looks once more.
+        is_open = error.reason not in (Reason.NOT_FOUND, Reason.UNAUTHENTICATED)
+    if not is_open:
+        request = pb.DeleteConversationRequest(conversation_id=conversation_id)
+        # With the token that it was created with: for an account that is gone there is no other.
+        with acting_for(context.require_caller()):
+            await context.mesh.metadata.call(context.mesh.conversations.DeleteConversation, request)
+        raise DomainError(Reason.ACCOUNT_CLOSED, "The account is being deleted.")

@@ -1,10 +1,13 @@
 """People: who they are, and how they come in."""
 
+from datetime import datetime
+
 import strawberry
 
 from parley.auth.v1 import account_service_pb2 as pb
 from parley.auth.v1 import token_service_pb2, usage_service_pb2
 from services.chassis.errors import DomainError, Reason
+from services.chassis.times import to_datetime
 from services.edge.schema.described import described
 from services.edge.schema.info import Info
 from services.edge.schema.usage import Usage
@@ -17,6 +20,9 @@ class Viewer:
     display_name: str
     email: str
     roles: list[str]
+    close_time: datetime | None = strawberry.field(
+        description="When its deletion began, which is not complete yet; null: it is open."
+    )
 
     @described
     @strawberry.field
@@ -36,6 +42,7 @@ class Viewer:
             display_name=account.display_name,
             email=account.email,
             roles=list(account.roles),
+            close_time=to_datetime(account.close_time) if account.HasField("close_time") else None,
         )
 
 
