@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +12,7 @@ import aiosqlite
 
 from services.chassis.errors import DomainError, Reason
 from services.chassis.process import RefusedError
+from services.chassis.schema import Schema
 
 Values = Sequence[object] | Mapping[str, object]
 
@@ -100,6 +101,20 @@ class Database:
                 for statement in filter(str.strip, script.split(";")):
                     await connection.execute(statement)
             await connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
+
+
+async def migrate_file(url: str, migrations: Sequence[str]) -> tuple[Schema, Schema]:
+    """Opening a file brings its schema up to date; returns it as it was and as it is. Raises RefusedError."""
+    before, after = _version(Path(url.removeprefix(_PREFIX))), len(migrations)
+    async with Database(url, migrations):
+        return Schema(before, works_from=before), Schema(after, works_from=after)
+
+
+def _version(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 @contextmanager

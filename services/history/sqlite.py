@@ -3,11 +3,8 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
-from services.chassis.schema import Schema
 from services.chassis.sqlite import Database
 from services.history.store import FinishReason, Message, Request, Result, Role, Status
 
@@ -31,20 +28,6 @@ DUMP_ROWS = 8
 
 _ROOT = ""
 """The parent of roots, so that they can be looked up as every other."""
-
-
-async def migrate_sqlite(url: str) -> tuple[Schema, Schema]:
-    """Opening a file brings its schema up to date; returns it as it was and as it is."""
-    before, after = _version(Path(url.removeprefix("sqlite:///"))), len(MIGRATIONS)
-    async with Database(url, MIGRATIONS):
-        return Schema(before, works_from=before), Schema(after, works_from=after)
-
-
-def _version(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(path)) as connection:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 class SqliteStore:

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from services.chassis.process import RefusedError
 from services.chassis.schema import Schema
-from services.chassis.sqlite import Database
-from services.history.sqlite import MIGRATIONS, SqliteStore, migrate_sqlite
+from services.chassis.sqlite import Database, migrate_file
+from services.history.sqlite import MIGRATIONS, SqliteStore
 from services.history.store import Store
 
 
@@ -31,7 +31,7 @@ async def migrate(url: str) -> tuple[Schema, Schema]:
     """Brings a store's schema up to date; returns it as it was and as it is. Raises RefusedError and DomainError."""
     match urlsplit(url).scheme:
         case "sqlite":
-            return await migrate_sqlite(url)
+            return await migrate_file(url, MIGRATIONS)
         case "cassandra":
             from services.history.cassandra.schema import migrate_cassandra
 

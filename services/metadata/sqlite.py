@@ -3,11 +3,8 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from services.chassis.schema import Schema
 from services.chassis.sqlite import Database
 from services.metadata.store import Conversation, Filter, Owner, Position, Settings, Theme
 
@@ -34,20 +31,6 @@ DUMPED_AT_ONCE = 100
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _CREATED_ONCE = ("conversation_id", "tenant_id", "account_id", "created_as", "create_time")
-
-
-async def migrate_sqlite(url: str) -> tuple[Schema, Schema]:
-    """Opening a file brings its schema up to date; returns it as it was and as it is."""
-    before, after = _version(Path(url.removeprefix("sqlite:///"))), len(MIGRATIONS)
-    async with Database(url, MIGRATIONS):
-        return Schema(before, works_from=before), Schema(after, works_from=after)
-
-
-def _version(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(path)) as connection:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 class SqliteStore:

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from services.chassis.process import RefusedError
 from services.chassis.schema import Schema
-from services.chassis.sqlite import Database
-from services.metadata.sqlite import MIGRATIONS, SqliteStore, migrate_sqlite
+from services.chassis.sqlite import Database, migrate_file
+from services.metadata.sqlite import MIGRATIONS, SqliteStore
 from services.metadata.store import Store
 
 
@@ -31,7 +31,7 @@ async def migrate(url: str) -> tuple[Schema, Schema]:
     """Brings the schema of a store up to date; returns it as it was and as it is. Raises RefusedError, UNAVAILABLE."""
     match urlsplit(url).scheme:
         case "sqlite":
-            return await migrate_sqlite(url)
+            return await migrate_file(url, MIGRATIONS)
         case "mongodb" | "mongodb+srv":
             from services.metadata.mongodb.schema import migrate_mongodb
 

@@ -41,7 +41,9 @@ class Cluster:
         self._servers: dict[Address, Server] = {}
         """Of those nodes, the ones that were used."""
         self._owners: dict[int, Address] = {}
-        """The node that has each shard; one that is missing is looked for at the next call."""
+        """The node that has each shard."""
+        self._lost = set(range(len(slots)))
+        """Shards that are looked for at the next call."""
         self._suspect: Address | None = None
         """The node that failed last: it is asked last."""
         self._heard: Address | None = None
@@ -85,18 +87,19 @@ class Cluster:
 
     def _own(self, shard: int, node: Address) -> None:
         self._nodes.add(node)
+        self._lost.discard(shard)
         if self._owners.get(shard) != node:
             self._owners[shard] = node
             log(logger, logging.INFO, "shard found", shard=shard, node=f"{node.host}:{node.port}")
 
     def _forget(self, node: Address) -> None:
         self._suspect = node
-        self._owners = {shard: owner for shard, owner in self._owners.items() if owner != node}
+        self._lost |= {shard for shard, owner in self._owners.items() if owner == node}
 
     async def _owner(self, shard: int) -> Address:
-        if shard not in self._owners:
+        if shard in self._lost:
             async with self._looking:
-                if shard not in self._owners:
+                if shard in self._lost:
                     await self._look(shard)
         return self._owners[shard]
 
@@ -116,7 +119,7 @@ class Cluster:
                 failure = NoClusterError(str(error)) if type(error) is ResponseError else error
             else:
                 await self._learn(ranges, node)
-                if shard in self._owners:
+                if shard not in self._lost:
                     return
         raise failure
 
@@ -125,13 +128,13 @@ class Cluster:
         return sorted(nodes, key=lambda node: node == self._suspect)
 
     async def _learn(self, ranges: Sequence[Any], told_by: Address) -> None:
-        """Takes the nodes and the missing shards from what CLUSTER SLOTS answers: (first, last, primary, replica…)."""
+        """Takes the nodes and the lost shards from what CLUSTER SLOTS answers: (first, last, primary, replica…)."""
         nodes = set(self._access.seeds) | {*self._owners.values()}
         for first, last, *members in ranges:
             found = [_address(host, port, told_by) for host, port, *_ in members]
             nodes.update(found)
             for shard, slot in enumerate(self._slots):
-                if shard not in self._owners and first <= slot <= last:
+                if shard in self._lost and first <= slot <= last:
                     self._own(shard, found[0])
         self._nodes = nodes
         for node in self._servers.keys() - nodes:
