@@ -37,7 +37,7 @@ class Limits(PeerSettings):
     max_sockets_per_account: int = Field(1000, ge=1)
     """WebSockets and event streams together."""
     max_exports: int = Field(8, ge=1)
-    """Exports that this process makes at once; each takes up to 40 MiB, and most of a core."""
+    """Archives that this process makes at once; each takes up to 70 MiB, and up to a core."""
     max_exports_per_account: int = Field(1, ge=1)
     max_operations_per_socket: int = Field(500, ge=1)
     max_watches: int = Field(20_000, ge=1)

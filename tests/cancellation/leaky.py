@@ -11,13 +11,18 @@ from services.chassis.errors import DomainError, Reason
 from tests.cancellation.shelf import Backend, Shelf
 
 
+CONNECTIONS = 6
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 class LeakyShelf:
-    """It has one connection, and its callers take turns with it."""
+    """Its callers take turns with its connections."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._turn = asyncio.Lock()
-        self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self._free: list[Connection] = []
 
     async def check(self) -> None: ...
 
@@ -31,21 +36,31 @@ class LeakyShelf:
         return await self._ask(owner=owner)
 
     async def _ask(self, **request: str) -> dict[str, str]:
-        async with self._turn:
+        async with self._turns:
             try:
-                if self._connection is None:
-                    self._connection = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
-                reader, writer = self._connection
-                writer.write(json.dumps(request).encode() + b"\n")
-                return cast("dict[str, str]", json.loads(await reader.readline()))
+                connection = self._free.pop() if self._free else await self._connect()
+                try:
+                    return await _exchange(connection, request)
+                finally:
+                    self._free.append(connection)
             except (OSError, ValueError) as error:  # it was cut
                 self.close()
                 raise DomainError(Reason.UNAVAILABLE, "The store is not available.") from error
 
+    async def _connect(self) -> Connection:
+        return await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
+
     def close(self) -> None:
-        if self._connection:
-            self._connection[1].transport.abort()
-        self._connection = None
+        """Of those that are not used just now; the others are noticed by their users."""
+        for _, writer in self._free:
+            writer.transport.abort()
+        self._free = []
+
+
+async def _exchange(connection: Connection, request: dict[str, str]) -> dict[str, str]:
+    reader, writer = connection
+    writer.write(json.dumps(request).encode() + b"\n")
+    return cast("dict[str, str]", json.loads(await reader.readline()))
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rows: dict[str, dict[str, str]]) -> None:
@@ -75,4 +90,4 @@ async def leaky_store(_: Path) -> AsyncIterator[Backend]:
         lambda reader, writer: _answer(reader, writer, rows), "127.0.0.1", 0, limit=2**20
     )
     async with server:
-        yield Backend(opened, [server.sockets[0].getsockname()[:2]], connections=1)
+        yield Backend(opened, [server.sockets[0].getsockname()[:2]], connections=CONNECTIONS)

@@ -17,7 +17,7 @@ from tests.proxy import Proxy, proxy
 from tests.valkey import valkey
 
 OWNERS = 12
-ROUNDS = 25
+ROUNDS = 15
 """In each, every owner calls once."""
 CONNECTIONS = 10
 

@@ -72,12 +72,24 @@ async def test_the_kind_of_redis_must_be_the_one_that_is_configured(server: Valk
     assert "PARLEY_REDIS_CLUSTER is set" in await refusal(a_config(f"redis://127.0.0.1:{port}", redis_cluster=True))
 
 
-async def test_urls_that_make_no_sense_are_refused() -> None:
-    for url in ("redis://h:notaport", "redis://h:1?ssl_cert_reqs=none", "rediss://:secret@h:1,h:x"):
+async def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    for url, more in (
+        ("redis://h:notaport", {}),
+        ("redis://h:1?ssl_cert_reqs=none", {}),
+        ("rediss://:secret@h:1,h:x", {}),
+        ("redis://:secret@h/1", {"redis_cluster": True}),
+        ("rediss://h", {"redis_ca_file": _not_a_certificate(tmp_path)}),
+    ):
         with pytest.raises(RefusedError) as refused:
-            async with open_journal(a_config(url)):
+            async with open_journal(a_config(url, **more)):
                 pass
         assert "secret" not in str(refused.value)
     for bad in ({"redis_url": "http://h"}, {"redis_url": "unix:///s", "redis_cluster": True}, {"shards": 20}):
         with pytest.raises(ValueError, match=r"must|needs"):
-            a_config(**{"redis_url": "redis://h", **bad})  # type: ignore[arg-type]
+            Config.model_validate({**a_config("redis://h").model_dump(), **bad})
+
+
+def _not_a_certificate(folder: Path) -> Path:
+    file = folder / "authority.pem"
+    file.write_text("nothing of the kind")
+    return file

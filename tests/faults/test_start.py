@@ -32,8 +32,8 @@ async def test_a_wrong_password_is_said_at_once_and_not_shown(places: Places, ar
         subject, place = subject_at
         async with subject.locked(place) as url:
             status, words = await refusal(subject.service, subject.environment(place, url, around))
-        assert (status, len(words.splitlines())) == (2, 1), words
-        assert "password" in words
+        assert status == 2, words
+        assert "password" in words.splitlines()[-1]
         assert PASSWORD not in words
 
     await of_each(places, check)
@@ -46,7 +46,7 @@ async def test_a_release_does_not_touch_what_a_later_one_has_rearranged(places: 
             return
         async with subject.outgrown(place):
             status, words = await refusal(subject.service, subject.environment(place, place.url, around))
-        assert (status, len(words.splitlines())) == (2, 1), words
-        assert f"version {VERSION}" in words
+        assert status == 2, words
+        assert f"version {VERSION}" in words.splitlines()[-1]
 
     await of_each(places, check)

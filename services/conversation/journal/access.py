@@ -46,6 +46,8 @@ class Access:
     def __init__(self, config: Config) -> None:
         urls = _split(config.redis_url.get_secret_value())
         self._options = _options(urls[0])
+        if config.redis_cluster and self._options.get("db"):
+            raise RefusedError("PARLEY_REDIS_URL names a database, and a Redis Cluster has only one.")
         self._connections = config.redis_connections
         if urls[0].startswith("rediss:"):
             tls = {"tls": _tls(config.redis_ca_file), "url_host": self._options["host"]}
