@@ -28,6 +28,8 @@ DUMP_ROWS = 8
 
 _ROOT = ""
 """The parent of roots, so that they can be looked up as every other."""
+_BEHIND_ALL = "~"
+"""Follows every id."""
 
 
 class SqliteStore:
@@ -79,10 +81,9 @@ class SqliteStore:
     async def scan(self, conversation_id: str, *, upto: str | None, limit: int) -> Sequence[Message]:
         rows = await self._database.read(
             """
-            SELECT * FROM messages WHERE conversation_id = ? AND (? IS NULL OR message_id <= ?)
-            ORDER BY message_id DESC LIMIT ?
+            SELECT * FROM messages WHERE conversation_id = ? AND message_id <= ? ORDER BY message_id DESC LIMIT ?
             """,
-            (conversation_id, upto, upto, limit),
+            (conversation_id, upto or _BEHIND_ALL, limit),
         )
         return [_message(row) for row in rows]
 

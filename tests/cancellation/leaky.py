@@ -2,27 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from services.chassis.errors import DomainError, Reason
 from tests.cancellation.shelf import Backend, Shelf
 
-
 CONNECTIONS = 6
+BYTES = 2**20
+"""Of an answer."""
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class LeakyShelf:
-    """Its callers take turns with its connections."""
+    """Its callers take turns with its connections, which must not be cut."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._turns = asyncio.Semaphore(CONNECTIONS)
-        self._free: list[Connection] = []
+    def __init__(self, connections: Sequence[Connection]) -> None:
+        self._turns = asyncio.Semaphore(len(connections))
+        self._free = list(connections)
 
     async def check(self) -> None: ...
 
@@ -37,30 +36,12 @@ class LeakyShelf:
 
     async def _ask(self, **request: str) -> dict[str, str]:
         async with self._turns:
+            reader, writer = connection = self._free.pop()
             try:
-                connection = self._free.pop() if self._free else await self._connect()
-                try:
-                    return await _exchange(connection, request)
-                finally:
-                    self._free.append(connection)
-            except (OSError, ValueError) as error:  # it was cut
-                self.close()
-                raise DomainError(Reason.UNAVAILABLE, "The store is not available.") from error
-
-    async def _connect(self) -> Connection:
-        return await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
-
-    def close(self) -> None:
-        """Of those that are not used just now; the others are noticed by their users."""
-        for _, writer in self._free:
-            writer.transport.abort()
-        self._free = []
-
-
-async def _exchange(connection: Connection, request: dict[str, str]) -> dict[str, str]:
-    reader, writer = connection
-    writer.write(json.dumps(request).encode() + b"\n")
-    return cast("dict[str, str]", json.loads(await reader.readline()))
+                writer.write(json.dumps(request).encode() + b"\n")
+                return cast("dict[str, str]", json.loads(await reader.readline()))
+            finally:
+                self._free.append(connection)
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rows: dict[str, dict[str, str]]) -> None:
@@ -82,12 +63,13 @@ async def leaky_store(_: Path) -> AsyncIterator[Backend]:
 
     @asynccontextmanager
     async def opened(port: int) -> AsyncIterator[Shelf]:
-        shelf = LeakyShelf(port)
-        yield shelf
-        shelf.close()
+        connections = [await asyncio.open_connection("127.0.0.1", port, limit=BYTES) for _ in range(CONNECTIONS)]
+        yield LeakyShelf(connections)
+        for _, writer in connections:
+            writer.transport.abort()
 
     server = await asyncio.start_server(
-        lambda reader, writer: _answer(reader, writer, rows), "127.0.0.1", 0, limit=2**20
+        lambda reader, writer: _answer(reader, writer, rows), "127.0.0.1", 0, limit=BYTES
     )
     async with server:
         yield Backend(opened, [server.sockets[0].getsockname()[:2]], connections=CONNECTIONS)

@@ -9,6 +9,7 @@ import pytest
 from services.chassis.errors import DomainError, Reason
 from services.chassis.ids import new_id
 from services.history.cassandra.limits import Limits
+from services.history.cassandra.rows import result_cell
 from services.history.cassandra.segments import Segments, above
 from services.history.tree import everything
 from tests.history.contract_conversations import dumped
@@ -98,6 +99,14 @@ async def test_the_first_result_stays_where_an_older_copy_comes_late(rolling: Ro
     await rolling.messages.put_into(missed, reply)
     await rolling.store.complete(conversation_id, reply.message_id, result("second"))
     assert await rolling.store.get(conversation_id, reply.message_id) == replace(reply, result=result("first"))
+
+
+async def test_a_result_of_a_row_that_was_deleted_meanwhile_is_not_written(rolling: Rolling) -> None:
+    reply = reply_to(user_message(new_id()))
+    session, statements = rolling.messages._session, rolling.messages._statements
+    row = (reply.conversation_id, "", reply.message_id)
+    await session.write(statements.complete, (result_cell(result()), 1, *row))
+    assert await session.read(statements.sizes, row) == []
 
 
 async def test_of_two_that_add_a_segment_one_does(cassandra_url: str, rolling: Rolling) -> None:
