@@ -99,7 +99,8 @@ class Runner:
                     async with self._writer.writing(claim.draft):
                         await self._while_ours(claim)
         except Exception as error:  # noqa: BLE001 - its lease lapses, and it is tried again; the others go on
-            log(logger, logging.ERROR, "turn left", reply_id=turn.reply_id, why=type(error).__name__)
+            level = logging.WARNING if isinstance(error, DomainError) else logging.ERROR
+            log(logger, level, "turn left", reply_id=turn.reply_id, why=type(error).__name__)
         finally:
             self._here.discard(turn.turn_id)
             self._left.set()
