@@ -72,7 +72,7 @@ class Server:
         """Raises RefusedError, before anything is served, if a check does."""
         failing = await self._failing()
         self.port = self._server.add_insecure_port(self._settings.listen)
-        await self._turn(failing)
+        await self._set(ready=not failing)
         await self._server.start()
         self._watch = asyncio.create_task(self._watch_checks(failing))
         return self
@@ -93,15 +93,13 @@ class Server:
             await asyncio.shield(self._watch)
 
     async def _watch_checks(self, failing: Mapping[str, str]) -> None:
+        _say(failing)
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             before, failing = failing, await self._failing()
             if failing != before:
-                await self._turn(failing)
-
-    async def _turn(self, failing: Mapping[str, str]) -> None:
-        await self._set(ready=not failing)
-        log(logger, logging.INFO, "not ready" if failing else "ready", waiting_for=failing)
+                await self._set(ready=not failing)
+                _say(failing)
 
     async def _failing(self) -> Mapping[str, str]:
         """The checks that do not pass, with what each says. Raises RefusedError."""
@@ -128,6 +126,10 @@ class Server:
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", *self._names):
             await self._health.set(name, status)
+
+
+def _say(failing: Mapping[str, str]) -> None:
+    log(logger, logging.INFO, "not ready" if failing else "ready", waiting_for=failing)
 
 
 async def serve(
