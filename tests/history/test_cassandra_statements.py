@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from cassandra.query import BatchStatement
 
 from services.chassis.ids import new_id
 from services.history.cassandra.limits import Limits
+from services.history.cassandra.segments import Segments
 from services.history.cassandra.store import CassandraStore, open_cassandra
 from services.history.patience import patiently
-from tests.history.messages import reply_to, result, user_message
+from tests.history.messages import REQUEST, reply_to, result, user_message
 
 
 @pytest.fixture
@@ -87,10 +89,47 @@ async def test_every_statement_names_its_partition(store: CassandraStore) -> Non
     assert conditional == {"complete", "add_segment", "forget_segments"}
 
 
-async def test_a_put_is_one_request_for_the_segments_and_one_for_the_row(store: CassandraStore) -> None:
-    sent: list[Any] = []
-    driver_of(store).add_request_init_listener(sent.append)
+@pytest.fixture
+def sent(store: CassandraStore) -> list[Any]:
+    """The requests of a store that adds no segments."""
+    requests: list[Any] = []
     assert store._roller
-    store._roller._limits = Limits(messages=10**9)  # without a look at the segment's size
+    store._roller._limits = Limits(messages=10**9, size=10**12)
+    driver_of(store).add_request_init_listener(requests.append)
+    return requests
+
+
+async def test_a_put_is_one_request_for_the_segments_and_one_for_the_row(
+    store: CassandraStore, sent: list[Any]
+) -> None:
     await store.put(user_message(new_id()))
     assert len(sent) == 2
+
+
+async def test_a_page_is_one_request_for_the_segments_and_one_for_the_rows(
+    store: CassandraStore, sent: list[Any]
+) -> None:
+    conversation_id = new_id()
+    for _ in range(3):
+        await store.put(user_message(conversation_id, text="x" * 30_000))
+    sent.clear()
+    assert len(await store.scan(conversation_id, upto=None, limit=64)) == 3
+    assert len(sent) == 2
+
+
+@pytest.mark.parametrize("cell", ["text", "prompt", "result"])
+async def test_of_large_rows_no_more_are_read_than_fit(store: CassandraStore, sent: list[Any], cell: str) -> None:
+    root, large = user_message(new_id()), "x" * 1_000_000
+    for _ in range(9):
+        row = replace(reply_to(root), request=replace(REQUEST, system_prompt=large if cell == "prompt" else ""))
+        if cell == "text":
+            row = replace(user_message(root.conversation_id), text=large)
+        await store.put(row)
+        if cell == "result":
+            await store.complete(root.conversation_id, row.message_id, result(large))
+    sent.clear()
+    assert len(await store.scan(root.conversation_id, upto=None, limit=64)) == 4
+    assert len(sent) == 3
+    assert await store.delete(root.conversation_id) == 9
+    assert store._roller
+    assert await store._roller.segments(root.conversation_id) == Segments()

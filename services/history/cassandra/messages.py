@@ -10,7 +10,7 @@ from cassandra.query import BatchStatement, BatchType
 from services.history.cassandra.cluster import unavailable
 from services.history.cassandra.roller import Roller
 from services.history.cassandra.rows import ROOT, body_cell, body_size, result_cell, result_size
-from services.history.cassandra.segments import END, FIRST, Segments, above
+from services.history.cassandra.segments import END, FIRST, LARGE_BYTES, Segments, above
 from services.history.cassandra.session import Row, Session
 from services.history.cassandra.statements import Statements
 from services.history.cassandra.window import Wanted, Windows, merge
@@ -49,6 +49,7 @@ class Messages:
         """Writes a row where it belongs as of `segments`, and where its parent lists it."""
         parent_id, size = message.parent_id or ROOT, body_size(message)
         home, parents = segments.home(message.message_id), segments.home(parent_id)
+        await self._make_room(segments, message.conversation_id, size)
         row = (message.conversation_id, home, message.message_id, size, body_cell(message))
         child = (message.conversation_id, parents, parent_id, message.message_id)
         if home == parents:
@@ -72,6 +73,7 @@ class Messages:
         copies = {home: rows[0][1] for home, rows in zip(homes, found, strict=True) if rows and rows[0][0] is not None}
         if copies and all(ended is None for ended in copies.values()):
             size = result_size(result)
+            await self._make_room(segments, conversation_id, size)
             oldest = (conversation_id, next(iter(copies)), message_id)
             await self._session.write(self._statements.complete, (result_cell(result), size, *oldest))
             self._roller.wrote(conversation_id, segments, message_id, size)
@@ -119,7 +121,7 @@ class Messages:
         deleted: set[str] = set()
         for segment in segments.names:
             deleted |= await self._sweep(conversation_id, segment)
-        if segments.starts:
+        if segments != Segments():
             await self._session.write(self._statements.forget_segments, (conversation_id,))
         return len(deleted)
 
@@ -130,6 +132,11 @@ class Messages:
                 if segment == FIRST:
                     async for message in self._rising(conversation_id):
                         yield message
+
+    async def _make_room(self, segments: Segments, conversation_id: str, size: int) -> None:
+        """Lets readers know of a large cell, before there is one."""
+        if size > LARGE_BYTES and not segments.large:
+            await self._session.write(self._statements.mark_large, (conversation_id,))
 
     async def _partitions(self, token: int) -> Sequence[Row]:
         """Some partitions after a place on the ring."""

@@ -36,7 +36,8 @@ class Roller:
     async def segments(self, conversation_id: str) -> Segments:
         """As of every segment that was added before."""
         rows = await self._session.read(self._statements.segments, (conversation_id,))
-        return Segments(tuple(rows[0][0] or ()) if rows else ())
+        starts, large = rows[0] if rows else (None, None)
+        return Segments(tuple(starts or ()), large=bool(large))
 
     def wrote(self, conversation_id: str, segments: Segments, message_id: str, size: int) -> None:
         """After a write of `size` bytes that saw `segments`.

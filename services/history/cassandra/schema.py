@@ -57,7 +57,7 @@ STEPS = (
             """,
             """
             CREATE TABLE IF NOT EXISTS {keyspace}.segments (
-                conversation_id text PRIMARY KEY, starts frozen<list<text>>)
+                conversation_id text PRIMARY KEY, starts frozen<list<text>>, large boolean)
             """,
         ),
         works_from=1,

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 FIRST = ""
 """The start of the first segment, which needs no entry."""
 
+LARGE_BYTES = 32 * 1024
+"""Of a cell. A page of rows with none that is larger is read at once."""
+
 END = "~"
 """Greater than every id and every start."""
 
@@ -21,6 +24,8 @@ class Segments:
 
     starts: tuple[str, ...] = ()
     """Of all but the first, rising."""
+    large: bool = False
+    """Whether there may be a row in them with a cell of more than LARGE_BYTES."""
 
     @property
     def names(self) -> tuple[str, ...]:

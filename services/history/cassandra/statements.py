@@ -21,7 +21,7 @@ class Statements:
         self.put_child = prepare(
             f"INSERT INTO {children} (conversation_id, segment, parent_id, message_id) VALUES (?, ?, ?, ?)"
         )
-        self.get = prepare(f"SELECT size, body, result FROM {messages} WHERE {_ROW}")
+        self.get = prepare(f"SELECT size, result_size, body, result FROM {messages} WHERE {_ROW}")
         self.children = prepare(f"SELECT parent_id, message_id FROM {children} WHERE {_PARTITION} AND parent_id IN ?")
 
         # The one condition on messages, once in a reply's life: no timestamp of racing writers says which came first.
@@ -33,9 +33,12 @@ class Statements:
         sizes = f"SELECT message_id, size, result_size FROM {messages} WHERE {_RANGE}"
         self.sizes_down = prepare(f"{sizes} ORDER BY message_id DESC LIMIT ?")
         self.sizes_up = prepare(f"{sizes} ORDER BY message_id ASC LIMIT ?")
-        self.rows = prepare(f"SELECT message_id, size, body, result FROM {messages} WHERE {_RANGE}")
+        rows = f"SELECT message_id, size, result_size, body, result FROM {messages} WHERE {_RANGE}"
+        self.rows_down = prepare(f"{rows} ORDER BY message_id DESC LIMIT ?")
+        self.rows_up = prepare(f"{rows} ORDER BY message_id ASC LIMIT ?")
 
-        self.segments = prepare(f"SELECT starts FROM {segments} WHERE conversation_id = ?")
+        self.segments = prepare(f"SELECT starts, large FROM {segments} WHERE conversation_id = ?")
+        self.mark_large = prepare(f"UPDATE {segments} SET large = true WHERE conversation_id = ?")
         self.add_segment = prepare(f"UPDATE {segments} SET starts = ? WHERE conversation_id = ? IF starts = ?")
         self.forget_segments = prepare(f"DELETE FROM {segments} WHERE conversation_id = ? IF EXISTS")
         self.fill = prepare(f"SELECT count(size), sum(size), sum(result_size) FROM {messages} WHERE {_PARTITION}")
