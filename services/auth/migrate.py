@@ -2,14 +2,13 @@
 
 from services.auth.peers import AUTH
 from services.auth.stores import open_database
-from services.chassis.config import StoreSettings, load
+from services.chassis.command import store_url
 from services.chassis.migration import migrate_store
 from services.chassis.process import run
 
 
 async def main() -> None:
-    url = load(StoreSettings).store_url.get_secret_value()
-    async with open_database(url, connections=1) as database:
+    async with open_database(store_url(), connections=1) as database:
         await migrate_store(AUTH, database.migrate)
 
 

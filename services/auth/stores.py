@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 from services.auth.sql.database import Database
 from services.auth.sql.store import sql_store
 from services.auth.store import Store
-from services.chassis.errors import DomainError
 from services.chassis.process import RefusedError
 
 _EMBEDDED = "sqlite"
@@ -30,15 +29,9 @@ def open_database(url: str, connections: int) -> Database:
             )
 
 
-@asynccontextmanager
-async def checked_database(url: str) -> AsyncIterator[Database]:
-    """A database that can be used, for a command that works on it alone. Raises RefusedError, also if it is away."""
-    async with open_database(url, connections=1) as database:
-        try:
-            await database.check()
-            yield database
-        except DomainError as error:
-            raise RefusedError(error.message) from None
+def open_alone(url: str) -> Database:
+    """The same for a command, which does one thing after the other."""
+    return open_database(url, connections=1)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ that was cut is noticed.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -13,6 +14,11 @@ from services.chassis.process import RefusedError
 VERSION = 1
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """More than the largest record takes."""
+
+_INTEGERS = range(-(2**63), 2**63)
+"""What every store can hold."""
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The beginning of a half of a character, or of the backslash before it."""
 
 
 async def write_archive(name: str, records: AsyncIterator[Mapping[str, object]], file: BinaryIO) -> int:
@@ -29,7 +35,11 @@ async def write_archive(name: str, records: AsyncIterator[Mapping[str, object]],
 
 def read_archive(name: str, file: BinaryIO) -> Iterator[dict[str, Any]]:
     """Reads the records one by one. Raises RefusedError at a file of another kind at once, of a cut one at its end."""
-    if _read(file) != {"parley": name, "version": VERSION}:
+    try:
+        head = _read(file)
+    except RefusedError:
+        head = {}
+    if head != {"parley": name, "version": VERSION}:
         raise RefusedError(f"This is no backup of {name} in version {VERSION} of the format.")
     count = 0
     while True:
@@ -48,10 +58,25 @@ def _write(file: BinaryIO, record: Mapping[str, object]) -> None:
 
 def _read(file: BinaryIO) -> dict[str, Any]:
     line = file.readline(MAX_LINE_BYTES)
-    try:
-        record = json.loads(line)
-    except ValueError:
-        record = None
-    if not line.endswith(b"\n") or not isinstance(record, dict):
+    if not line.endswith(b"\n"):
         raise RefusedError("The backup is damaged: it ends in the middle.")
+    try:
+        record = json.loads(line, parse_int=_integer, parse_constant=_not_a_number)
+        if _SURROGATE.search(line):
+            json.dumps(record, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise RefusedError("The backup is damaged: it has a line that is no record.")
     return record
+
+
+def _integer(digits: str) -> int:
+    number = int(digits)
+    if number not in _INTEGERS:
+        raise ValueError
+    return number
+
+
+def _not_a_number(name: str) -> float:
+    raise ValueError(name)

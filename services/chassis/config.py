@@ -4,8 +4,9 @@ import os
 import sys
 from collections.abc import Collection, Mapping
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "PARLEY_"
@@ -17,6 +18,18 @@ def _split(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """A comma-separated list."""
+
+
+def _require_url(value: SecretStr) -> SecretStr:
+    try:
+        urlsplit(value.get_secret_value())
+    except ValueError:  # whose words may show the password
+        raise ValueError("is no URL: what is special in a user name or a password is %-escaped") from None
+    return value
+
+
+SecretUrl = Annotated[SecretStr, AfterValidator(_require_url)]
+"""A URL that may hold a password."""
 
 Address = Annotated[str, Field(pattern=r"^(dns:///|ipv4:|unix:)?[^\s]+$")]
 """A gRPC target: `host:port`, `dns:///name:port` for all addresses of a name, or `ipv4:a:1,b:2` for several."""
@@ -55,7 +68,7 @@ class PeerSettings(Settings):
 class StoreSettings(Settings):
     """What a service needs to reach its store."""
 
-    store_url: SecretStr
+    store_url: SecretUrl
     """sqlite:///path of a file, or the address of a server; `docs/operating.md` lists the kinds."""
 
 

@@ -1,9 +1,9 @@
 """The command `python -m services.<name>.migrate`."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 
+from services.chassis.command import say
 from services.chassis.errors import DomainError, Reason
 from services.chassis.process import RefusedError
 from services.chassis.schema import Schema
@@ -24,9 +24,9 @@ async def migrate_store(name: str, migrate: Migrate) -> None:
     except TimeoutError:
         raise RefusedError(f"{name}: the store did not answer for {PATIENCE_SECONDS:.0f} s.") from None
     if before == after:
-        _say(f"{name}: schema {after.version} is up to date")
+        say(f"{name}: schema {after.version} is up to date")
     else:
-        _say(f"{name}: schema {before.version} -> {after.version}")
+        say(f"{name}: schema {before.version} -> {after.version}")
 
 
 async def _once_it_answers(name: str, migrate: Migrate) -> tuple[Schema, Schema]:
@@ -38,10 +38,6 @@ async def _once_it_answers(name: str, migrate: Migrate) -> tuple[Schema, Schema]
             if error.reason is not Reason.UNAVAILABLE:
                 raise
             if not waiting:
-                _say(f"{name}: waiting for the store. {error.message}")
+                say(f"{name}: waiting for the store. {error.message}")
             waiting = True
         await asyncio.sleep(PAUSE_SECONDS)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - a command's answer

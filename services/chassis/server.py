@@ -23,11 +23,15 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 CHECK_SECONDS = 1.0
 """How often readiness is looked at, and how long one look may take."""
 
+LIVENESS = "liveness"
+"""The health service that says whether a restart is needed. Readiness has the names of the services, and no name."""
+
 Check = Callable[[], Awaitable[None]]
 """Raises DomainError (or runs out of time) while the service cannot do its work, and RefusedError if it never can."""
 
 Register = Callable[[grpc.aio.Server], None]
 
+_STATUS = {True: health_pb2.HealthCheckResponse.SERVING, False: health_pb2.HealthCheckResponse.NOT_SERVING}
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -49,10 +53,14 @@ class Server:
         door: Door,
         services: Mapping[ServiceDescriptor, Register],
         checks: Mapping[str, Check] | None = None,
+        lives: Mapping[str, Check] | None = None,
     ) -> None:
-        """`services` says how each is added to a server; it is ready while every one of `checks` passes."""
+        """`services` says how each is added to a server; it is ready while every one of `checks` passes.
+
+        It needs no restart while every one of `lives` does: they are about what neither time nor others can mend.
+        """
         self._settings = settings
-        self._checks = checks or {}
+        self._checks, self._lives = checks or {}, lives or {}
         self._names = [descriptor.full_name for descriptor in services]
         self._server = grpc.aio.server(
             interceptors=[door], options=_OPTIONS, maximum_concurrent_rpcs=settings.max_concurrent_calls
@@ -70,9 +78,10 @@ class Server:
 
     async def __aenter__(self) -> "Server":
         """Raises RefusedError, before anything is served, if a check does."""
-        failing = await self._failing()
+        failing = await self._failing(self._checks)
         self.port = self._server.add_insecure_port(self._settings.listen)
         await self._set(ready=not failing)
+        await self._health.set(LIVENESS, _STATUS[True])
         await self._server.start()
         self._watch = asyncio.create_task(self._watch_checks(failing))
         return self
@@ -94,14 +103,19 @@ class Server:
 
     async def _watch_checks(self, failing: Mapping[str, str]) -> None:
         _say(failing)
+        dying: Mapping[str, str] = {}
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            before, failing = failing, await self._failing()
+            before, failing = failing, await self._failing(self._checks)
             if failing != before:
                 await self._set(ready=not failing)
                 _say(failing)
+            before, dying = dying, await self._failing(self._lives)
+            if dying.keys() != before.keys():
+                await self._health.set(LIVENESS, _STATUS[not dying])
+                log(logger, logging.ERROR if dying else logging.INFO, "restart needed" if dying else "alive", why=dying)
 
-    async def _failing(self) -> Mapping[str, str]:
+    async def _failing(self, checks: Mapping[str, Check]) -> Mapping[str, str]:
         """The checks that do not pass, with what each says. Raises RefusedError."""
 
         async def run(check: Check) -> str:
@@ -119,13 +133,12 @@ class Server:
                 return "The check broke."
             return ""
 
-        said = await asyncio.gather(*map(run, self._checks.values()))
-        return {name: words for name, words in zip(self._checks, said, strict=True) if words}
+        said = await asyncio.gather(*map(run, checks.values()))
+        return {name: words for name, words in zip(checks, said, strict=True) if words}
 
     async def _set(self, ready: bool) -> None:
-        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", *self._names):
-            await self._health.set(name, status)
+            await self._health.set(name, _STATUS[ready])
 
 
 def _say(failing: Mapping[str, str]) -> None:

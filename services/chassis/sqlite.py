@@ -20,22 +20,20 @@ BUSY_MILLISECONDS = 5_000
 """How long a write waits for another process's."""
 
 _PREFIX = "sqlite:///"
+_PRIMARY_CODE = 0xFF
+_NO_DATABASE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN)
 
 
 class Database:
     """One file. Each statement is its own transaction unless it runs inside `transaction()`."""
 
     def __init__(self, url: str, migrations: Sequence[str]) -> None:
-        """`url` is sqlite:///relative/path or sqlite:////absolute/path; `migrations[n]` leads from version n to n+1."""
-        if not url.startswith(_PREFIX):
-            raise ValueError("an embedded store's URL starts with sqlite:///")
-        self._path = Path(url.removeprefix(_PREFIX))
-        self._migrations = migrations
+        """`url` as in `file_of`, whose errors opening raises; `migrations[n]` leads from version n to n+1."""
+        self._url, self._migrations = url, migrations
         self._writing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch(mode=0o600)
+        self._path = file_of(self._url)
         async with AsyncExitStack() as opened:
             self._writer = await opened.enter_async_context(self._connect())
             await self._migrate()
@@ -105,14 +103,32 @@ class Database:
 
 async def migrate_file(url: str, migrations: Sequence[str]) -> tuple[Schema, Schema]:
     """Opening a file brings its schema up to date; returns it as it was and as it is. Raises RefusedError."""
-    before, after = _version(Path(url.removeprefix(_PREFIX))), len(migrations)
+    before, after = _version(file_of(url)), len(migrations)
     async with Database(url, migrations):
         return Schema(before, works_from=before), Schema(after, works_from=after)
 
 
+def file_of(url: str) -> Path:
+    """The file of sqlite:///relative/path or sqlite:////absolute/path, which is there from now on.
+
+    Raises RefusedError where there can be none, or one that is no database.
+    """
+    if not url.startswith(_PREFIX):
+        raise RefusedError(f"PARLEY_STORE_URL: a file's starts with {_PREFIX}")
+    path = Path(url.removeprefix(_PREFIX))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        _version(path)
+    except OSError as error:
+        raise RefusedError(f"PARLEY_STORE_URL: {path} cannot be opened: {error.strerror}.") from None
+    except sqlite3.DatabaseError as error:  # else it is busy: who works on it waits
+        if error.sqlite_errorcode & _PRIMARY_CODE in _NO_DATABASE:
+            raise RefusedError(f"PARLEY_STORE_URL: {path} is no database.") from None
+    return path
+
+
 def _version(path: Path) -> int:
-    if not path.exists():
-        return 0
     with closing(sqlite3.connect(path)) as connection:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 

@@ -42,6 +42,10 @@ class Keys:
         """A set: the ids of a conversation's replies that are queued or being written."""
         return self._of(conversation_id, "running", conversation_id)
 
+    def ended_in(self, conversation_id: str) -> str:
+        """A sorted set: the ids of a conversation's replies that ended a short while ago, by the time of their end."""
+        return self._of(conversation_id, "ended", conversation_id)
+
     def of_draft(self, turn: Turn) -> list[str]:
         """All that belongs to a reply while it is written: record, text, tokens, and what runs in its conversation."""
         return [self.record(turn), self.text(turn), self.tokens(turn), self.running(turn)]

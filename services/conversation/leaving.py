@@ -61,9 +61,9 @@ class Leaving:
         receipt["history", "messages"] = receipt["metadata", "conversations"] = 0
         # Until there are none, and not to the end of one list: somebody may have been creating one.
         while page := await self.peers.metadata.some_conversations():
-            for messages in await at_once(AT_ONCE, self.removal.remove, page):
-                receipt["history", "messages"] += messages
-                receipt["metadata", "conversations"] += 1
+            for removed in await at_once(AT_ONCE, self.removal.remove, page):
+                receipt["history", "messages"] += removed.messages
+                receipt["metadata", "conversations"] += removed.conversations
         for kind, count in (await self.accounts.delete()).items():
             receipt["auth", kind.replace("_", " ")] = count
 

@@ -94,9 +94,10 @@ class Metadata:
         )
         await self._peer.call(self._stub.UpdateConversation, request)
 
-    async def delete(self, conversation_id: str) -> None:
+    async def delete(self, conversation_id: str) -> bool:
+        """Returns whether there was one."""
         request = metadata_pb.DeleteConversationRequest(conversation_id=conversation_id)
-        await self._peer.call(self._stub.DeleteConversation, request)
+        return (await self._peer.call(self._stub.DeleteConversation, request)).deleted
 
     async def conversations(self) -> AsyncIterator[list[str]]:
         """The ids of the caller's conversations in pages, read as far as they are asked for."""

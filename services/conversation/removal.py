@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.chassis.deadline import within
 from services.chassis.errors import DomainError, Reason
@@ -14,6 +15,13 @@ from services.conversation.peers import Peers
 
 STOP_SECONDS = 10.0
 """How long a removal waits for replies that do not stop."""
+
+
+class Removed(NamedTuple):
+    """What one call deleted."""
+
+    conversations: int
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +55,15 @@ class Removal:
             if error.reason is not Reason.NOT_FOUND:
                 raise
 
-    async def remove(self, conversation_id: str) -> int:
-        """Deletes it and its messages; returns how many messages there were.
+    async def remove(self, conversation_id: str) -> Removed:
+        """Deletes it, its messages, and what the journal has of its replies.
 
         The messages go first, so that a removal which dies half way is repeated: whose they are, is known to the end.
         """
-        deleted = await self.peers.history.delete(conversation_id)
-        await self.peers.metadata.delete(conversation_id)
+        messages = await self.peers.history.delete(conversation_id)
+        await self.journal.forget(conversation_id)
+        deleted = await self.peers.metadata.delete(conversation_id)
         # A message that was being sent may have been written in between, and found its conversation still there.
         await self.stop(conversation_id)
-        return deleted + await self.peers.history.delete(conversation_id)
+        messages += await self.peers.history.delete(conversation_id)
+        return Removed(int(deleted), messages)

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import BinaryIO
 
 from services.chassis.archive import write_archive
-from services.chassis.config import StoreSettings, load
-from services.chassis.errors import DomainError
-from services.chassis.process import RefusedError, run
-from services.history.records import to_record
+from services.chassis.command import say, usable_store
+from services.chassis.process import run
+from services.history.records import MESSAGES
 from services.history.store import Message
 from services.history.stores import open_store
 
@@ -18,20 +17,15 @@ async def back_up(messages: AsyncIterator[Message], file: BinaryIO) -> int:
 
     async def records() -> AsyncIterator[Mapping[str, object]]:
         async for message in messages:
-            yield to_record(message)
+            yield MESSAGES.to_record(message)
 
     return await write_archive("history", records(), file)
 
 
 async def main() -> None:
-    url = load(StoreSettings).store_url.get_secret_value()
-    try:
-        async with open_store(url) as store:
-            await store.check()
-            count = await back_up(store.dump(), sys.stdout.buffer)
-    except DomainError as error:
-        raise RefusedError(f"history: {error.message}") from error
-    print(f"history: {count} messages", file=sys.stderr)  # noqa: T201 - a command's answer
+    async with usable_store("history", open_store) as store:
+        count = await back_up(store.dump(), sys.stdout.buffer)
+    say(f"history: {count} messages")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from functools import partial
 from typing import BinaryIO
 
 from services.chassis.archive import read_archive
-from services.chassis.config import StoreSettings, load
+from services.chassis.command import say, usable_store
 from services.chassis.errors import DomainError
 from services.chassis.process import RefusedError, run
 from services.history.patience import patiently
-from services.history.records import from_record
+from services.history.records import MESSAGES
 from services.history.store import Message, Store
 from services.history.stores import open_store
 
@@ -36,7 +36,7 @@ async def restore(store: Store, file: BinaryIO) -> int:
         async with asyncio.TaskGroup() as writing:
             for record in read_archive("history", file):
                 await places.acquire()
-                writing.create_task(write(_message(record, count + 1)))
+                writing.create_task(write(MESSAGES.from_record(record)))
                 count += 1
     except* (DomainError, RefusedError) as errors:
         raise errors.exceptions[0] from None
@@ -51,22 +51,10 @@ async def _restore(store: Store, message: Message) -> None:
         await store.complete(message.conversation_id, message.message_id, message.result)
 
 
-def _message(record: dict[str, object], number: int) -> Message:
-    try:
-        return from_record(record)
-    except (KeyError, TypeError, ValueError):
-        raise RefusedError(f"The backup is damaged: its record {number} is no message.") from None
-
-
 async def main() -> None:
-    url = load(StoreSettings).store_url.get_secret_value()
-    try:
-        async with open_store(url) as store:
-            await store.check()
-            count = await restore(store, sys.stdin.buffer)
-    except DomainError as error:
-        raise RefusedError(f"history: {error.message}") from error
-    print(f"history: {count} messages", file=sys.stderr)  # noqa: T201 - a command's answer
+    async with usable_store("history", open_store) as store:
+        count = await restore(store, sys.stdin.buffer)
+    say(f"history: {count} messages")
 
 
 if __name__ == "__main__":

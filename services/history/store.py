@@ -6,9 +6,10 @@ partition, a write is an upsert, nothing is read in order to be written, and no 
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
+
+from pydantic import AwareDatetime
 
 
 class Role(StrEnum):
@@ -57,7 +58,7 @@ class Result:
     prompt_tokens: int
     completion_tokens: int
     failure_reason: str
-    complete_time: datetime
+    complete_time: AwareDatetime
 
 
 @dataclass(frozen=True, slots=True)

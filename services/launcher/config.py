@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from services.chassis.config import Settings
+from services.chassis.config import SecretUrl, Settings
 
 
 class LauncherSettings(Settings):
@@ -17,11 +17,11 @@ class LauncherSettings(Settings):
     port: int = Field(8080, ge=1, le=65535)
     admin_email: str = "admin@localhost"
     """Of the account that the first start creates."""
-    auth_store_url: SecretStr | None = None
-    history_store_url: SecretStr | None = None
-    metadata_store_url: SecretStr | None = None
+    auth_store_url: SecretUrl | None = None
+    history_store_url: SecretUrl | None = None
+    metadata_store_url: SecretUrl | None = None
     """The server that each of these shall use instead of a file in the data folder."""
-    redis_url: SecretStr | None = None
+    redis_url: SecretUrl | None = None
     """The Redis that conversation shall use instead of a Valkey that is started beside it."""
     drain_seconds: float = Field(0, ge=0, le=600)
     grace_seconds: float = Field(10, ge=0, le=600)

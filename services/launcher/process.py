@@ -53,7 +53,8 @@ class Process:
                 delay = backoff.delay(time.monotonic() - started)
                 self._screen.say(f"{self.program.label} {_how(status)}; it starts again in {delay:g} s", "WARNING")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), delay)
+                    async with asyncio.timeout(delay):
+                        await self._stopping.wait()
         finally:
             self._output.close()
             self._ended.set()
@@ -65,7 +66,8 @@ class Process:
             return
         self._signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._ended.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
         except TimeoutError:
             self._screen.say(f"{self.program.label} did not end within {seconds:g} s and is killed", "WARNING")
             self.kill()

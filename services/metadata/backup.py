@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import BinaryIO
 
 from services.chassis.archive import write_archive
-from services.chassis.config import StoreSettings, load
-from services.chassis.errors import DomainError
-from services.chassis.process import RefusedError, run
+from services.chassis.command import say, usable_store
+from services.chassis.process import run
 from services.metadata.records import to_record
 from services.metadata.store import Store
 from services.metadata.stores import open_store
@@ -24,14 +23,9 @@ async def back_up(store: Store, file: BinaryIO) -> int:
 
 
 async def main() -> None:
-    url = load(StoreSettings).store_url.get_secret_value()
-    try:
-        async with open_store(url) as store:
-            await store.check()
-            count = await back_up(store, sys.stdout.buffer)
-    except DomainError as error:
-        raise RefusedError(f"metadata: {error.message}") from error
-    print(f"metadata: {count} records", file=sys.stderr)  # noqa: T201 - a command's answer
+    async with usable_store("metadata", open_store) as store:
+        count = await back_up(store, sys.stdout.buffer)
+    say(f"metadata: {count} records")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,14 @@
 
 from functools import partial
 
-from services.chassis.config import StoreSettings, load
+from services.chassis.command import store_url
 from services.chassis.migration import migrate_store
 from services.chassis.process import run
 from services.metadata.stores import migrate
 
 
 async def main() -> None:
-    url = load(StoreSettings).store_url.get_secret_value()
-    await migrate_store("metadata", partial(migrate, url))
+    await migrate_store("metadata", partial(migrate, store_url()))
 
 
 if __name__ == "__main__":

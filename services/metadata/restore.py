@@ -9,9 +9,8 @@ from itertools import islice
 from typing import BinaryIO
 
 from services.chassis.archive import read_archive
-from services.chassis.config import StoreSettings, load
-from services.chassis.errors import DomainError
-from services.chassis.process import RefusedError, run
+from services.chassis.command import say, usable_store
+from services.chassis.process import run
 from services.metadata.records import from_record
 from services.metadata.store import Conversation, Settings, Store
 from services.metadata.stores import open_store
@@ -27,7 +26,7 @@ async def restore(store: Store, file: BinaryIO) -> tuple[int, int]:
     """
     read = written = 0
     records = read_archive("metadata", file)
-    while some := [_row(record, read + n) for n, record in enumerate(islice(records, AT_ONCE), 1)]:
+    while some := [from_record(record) for record in islice(records, AT_ONCE)]:
         written += sum(await asyncio.gather(*(_put(store, row) for row in some)))
         read += len(some)
     return read, written
@@ -39,22 +38,10 @@ async def _put(store: Store, row: Conversation | Settings) -> bool:
     return await store.put_settings(row, None)
 
 
-def _row(record: dict[str, object], number: int) -> Conversation | Settings:
-    try:
-        return from_record(record)
-    except (KeyError, TypeError, ValueError):
-        raise RefusedError(f"The backup is damaged: its record {number} is none of metadata.") from None
-
-
 async def main() -> None:
-    url = load(StoreSettings).store_url.get_secret_value()
-    try:
-        async with open_store(url) as store:
-            await store.check()
-            read, written = await restore(store, sys.stdin.buffer)
-    except DomainError as error:
-        raise RefusedError(f"metadata: {error.message}") from error
-    print(f"metadata: {read} records, {written} were not there", file=sys.stderr)  # noqa: T201 - a command's answer
+    async with usable_store("metadata", open_store) as store:
+        read, written = await restore(store, sys.stdin.buffer)
+    say(f"metadata: {read} records, {written} were not there")
 
 
 if __name__ == "__main__":

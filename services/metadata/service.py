@@ -92,8 +92,7 @@ class MetadataService(MetadataServiceServicer):
         self, request: pb.DeleteConversationRequest, context: Context
     ) -> pb.DeleteConversationResponse:
         limits.check_id(request.conversation_id)
-        await self._store.delete(_owner(), request.conversation_id)
-        return pb.DeleteConversationResponse()
+        return pb.DeleteConversationResponse(deleted=await self._store.delete(_owner(), request.conversation_id))
 
     async def GetSettings(self, request: pb.GetSettingsRequest, context: Context) -> pb.GetSettingsResponse:
         owner = _owner()

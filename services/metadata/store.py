@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from pydantic import AwareDatetime
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -32,8 +34,8 @@ class Conversation:
     etag: str
     created_as: str
     """A digest of the content that it was created with, by which a repeated creation is known."""
-    create_time: datetime
-    update_time: datetime
+    create_time: AwareDatetime
+    update_time: AwareDatetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Settings:
     locale: str
     theme: Theme
     etag: str
-    update_time: datetime
+    update_time: AwareDatetime
 
 
 class Store(Protocol):

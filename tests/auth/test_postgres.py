@@ -143,3 +143,19 @@ async def test_of_fifty_at_once_in_two_processes_one_is_admitted(postgres_url: s
         outcomes = b" ".join(out for out, _ in answers).decode().split()
         assert sorted(outcomes) == ["exceeded"] * 49 + ["reserved"]
         assert await balance(store, owner) == (0, 60)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("ann:s3cret@127.0.0.1:1/db?sslmode=perhaps", "no such value"),
+        ("ann:s3cret@127.0.0.1:1/db?connect_timeout=soon", "no such value"),
+        ("ann:s3cret@127.0.0.1:99999/db", "no such value"),
+        ("ann:s3cret@127.0.0.1:port/db", "no such value"),
+    ],
+)
+async def test_what_no_server_could_be_reached_by_is_refused(wrong: str, words: str) -> None:
+    async with open_database(f"postgresql://{wrong}", connections=1) as database:
+        with pytest.raises(RefusedError, match=words) as refused:
+            await database.check()
+    assert "s3cret" not in str(refused.value)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from services.auth.sql.archive import records
-from services.auth.stores import checked_database
 from services.chassis.errors import DomainError
 from services.chassis.ids import new_id
 from services.chassis.telemetry import JsonFormatter
+from tests.auth.places import opened
 from tests.auth.served import SECRETS, new_config, refusal, served
 
 PASSWORD = "the password of this very test"
@@ -19,7 +19,7 @@ WRONG = "a wrong password of this test"
 
 async def everything_in(store_url: str, folder: Path) -> str:
     """What is stored: the records of a backup, and the bytes of the file."""
-    async with checked_database(store_url) as database, database.snapshot() as snapshot:
+    async with opened(store_url) as (database, _), database.snapshot() as snapshot:
         saved = [str(record) async for record in records(snapshot)]
     return "\n".join([*saved, *(path.read_bytes().decode("latin-1") for path in folder.iterdir())])
 

@@ -36,6 +36,7 @@ async def served(
     *,
     open_methods: frozenset[str] = frozenset(),
     checks: dict[str, Check] | None = None,
+    lives: dict[str, Check] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Server]:
     servicer = Echo(behaviour)  # type: ignore[abstract]  # its other methods answer UNIMPLEMENTED
@@ -45,6 +46,7 @@ async def served(
         Door("history", signer, open_methods),
         {descriptor: lambda server: add_HistoryServiceServicer_to_server(servicer, server)},
         checks,
+        lives,
     )
     async with server:
         yield server

@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import SecretStr
 
-from services.chassis.config import Names, ServiceSettings, Settings, describe, load
+from services.chassis.config import Names, SecretUrl, ServiceSettings, Settings, describe, load
 
 
 class Example(Settings):
@@ -38,6 +38,21 @@ def test_everything_wrong_is_named_at_once_and_the_process_exits_2(
     assert "PARLEY_ADDRESS" in said
     assert "PARLEY_SIZE" in said
     assert "hush" not in said
+
+
+@pytest.mark.parametrize("url", ["postgresql://ann:hu[sh@db/parley", "mongodb://ann:hu\u2100sh@db/parley"])
+def test_a_url_that_is_none_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    class Stored(Settings):
+        store_url: SecretUrl
+
+    monkeypatch.setenv("PARLEY_STORE_URL", url)
+    with pytest.raises(SystemExit):
+        load(Stored)
+    said = capsys.readouterr().err
+    assert "PARLEY_STORE_URL" in said
+    assert "hu" not in said
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -14,6 +14,7 @@ from parley.history.v1.history_service_pb2_grpc import HistoryServiceStub
 from services.chassis.channel import open_channel
 from services.chassis.errors import DomainError, Reason
 from services.chassis.process import RefusedError
+from services.chassis.server import LIVENESS
 from tests.chassis.echo import channel_to, served
 from tests.identity import Signer
 
@@ -43,6 +44,32 @@ async def test_health_goes_red_and_green_again_by_service_name() -> None:
             await until(NOT_SERVING)
             store["works"] = True
             await until(SERVING)
+        statuses.cancel()
+
+
+async def test_liveness_is_not_readiness() -> None:
+    steps = {"end": True}
+
+    async def never_ready() -> None:
+        raise DomainError(Reason.UNAVAILABLE, "away")
+
+    async def check() -> None:
+        if not steps["end"]:
+            raise DomainError(Reason.UNAVAILABLE, "A step hangs.")
+
+    async with (
+        asyncio.timeout(15),
+        served(Signer(), checks={"store": never_ready}, lives={"steps": check}) as server,
+        channel_to(server) as channel,
+    ):
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        statuses = stub.Watch(health_pb2.HealthCheckRequest(service=LIVENESS), timeout=20)
+        assert (await statuses.read()).status == SERVING
+        assert (await stub.Check(health_pb2.HealthCheckRequest(service=NAME), timeout=5)).status == NOT_SERVING
+        steps["end"] = False
+        assert (await statuses.read()).status == NOT_SERVING
+        steps["end"] = True
+        assert (await statuses.read()).status == SERVING
         statuses.cancel()
 
 

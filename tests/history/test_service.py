@@ -11,54 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parley.history.v1 import history_service_pb2 as pb
-from parley.history.v1.history_service_pb2_grpc import HistoryServiceStub, add_HistoryServiceServicer_to_server
+from parley.history.v1.history_service_pb2_grpc import add_HistoryServiceServicer_to_server
 from parley.inference.v1 import generation_pb2 as gen
 from services.chassis.config import ServiceSettings
 from services.chassis.door import Door
-from services.chassis.errors import DomainError, Reason, from_rpc
+from services.chassis.errors import DomainError, Reason
 from services.chassis.ids import new_id
 from services.chassis.paging import seal, unseal
 from services.chassis.server import Server
 from services.history.service import HistoryService
 from services.history.store import Store
+from tests.history.clients import PARAMETERS, Clients, completion, question, reply
 from tests.identity import Signer
-
-PARAMETERS = gen.GenerationParameters(temperature=0.5, top_p=1, max_output_tokens=10, seed=3)
-
-
-class Client:
-    """A stub that calls as one account."""
-
-    def __init__(self, port: int, signer: Signer, account_id: str) -> None:
-        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
-        self.stub = HistoryServiceStub(self._channel)
-        self._metadata = signer.metadata("history", account_id)
-
-    async def call(self, method: str, request: object) -> object:
-        try:
-            return await getattr(self.stub, method)(request, metadata=self._metadata, timeout=5)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc(error) from error
-
-    async def create(self, message: pb.Message) -> pb.Message:
-        answer = await self.call("CreateMessage", pb.CreateMessageRequest(message=message))
-        assert isinstance(answer, pb.CreateMessageResponse)
-        return answer.message
-
-    async def list(self, conversation_id: str, **fields: object) -> pb.ListMessagesResponse:
-        request = pb.ListMessagesRequest(conversation_id=conversation_id, **fields)  # type: ignore[arg-type]
-        answer = await self.call("ListMessages", request)
-        assert isinstance(answer, pb.ListMessagesResponse)
-        return answer
-
-    async def close(self) -> None:
-        await self._channel.close()
-
-
-class Clients:
-    def __init__(self, port: int, signer: Signer) -> None:
-        self.port, self.signer = port, signer
-        self.ann, self.bob = Client(port, signer, "ann"), Client(port, signer, "bob")
 
 
 @pytest.fixture
@@ -76,30 +40,6 @@ async def clients(store: Store) -> AsyncIterator[Clients]:
         yield clients
         await clients.ann.close()
         await clients.bob.close()
-
-
-def question(conversation_id: str, parent_id: str | None = None, text: str = "why?") -> pb.Message:
-    return pb.Message(
-        conversation_id=conversation_id, message_id=new_id(), parent_id=parent_id, role=gen.ROLE_USER, text=text
-    )
-
-
-def reply(parent: pb.Message) -> pb.Message:
-    return pb.Message(
-        conversation_id=parent.conversation_id,
-        message_id=new_id(),
-        parent_id=parent.message_id,
-        role=gen.ROLE_ASSISTANT,
-        request=pb.ReplyRequest(model="m", parameters=PARAMETERS),
-    )
-
-
-def completion(message: pb.Message, text: str = "because") -> pb.CompleteMessageRequest:
-    return pb.CompleteMessageRequest(
-        conversation_id=message.conversation_id,
-        message_id=message.message_id,
-        result=pb.ReplyResult(status=pb.MESSAGE_STATUS_COMPLETED, text=text, finish_reason=gen.FINISH_REASON_STOP),
-    )
 
 
 async def test_a_reply_from_request_to_result(clients: Clients) -> None:
@@ -144,8 +84,16 @@ async def test_another_account_finds_nothing_and_changes_nothing(clients: Client
             await clients.bob.call(method, request)
         assert refused.value.reason is Reason.NOT_FOUND, method
     assert not (await clients.bob.list(asked.conversation_id)).messages
-    await clients.bob.call("DeleteMessages", pb.DeleteMessagesRequest(conversation_id=asked.conversation_id))
+    assert await clients.bob.delete(asked.conversation_id) == 0
     assert list((await clients.ann.list(asked.conversation_id)).messages) == [waiting, asked]
+
+
+async def test_a_deletion_says_how_many_messages_there_were(clients: Clients) -> None:
+    asked = await clients.ann.create(question(new_id()))
+    for _ in range(2):
+        await clients.ann.create(reply(asked))
+    assert [await clients.ann.delete(asked.conversation_id) for _ in range(2)] == [3, 0]
+    assert not (await clients.ann.list(asked.conversation_id)).messages
 
 
 async def test_a_branch_is_paged_from_its_leaf_with_siblings(clients: Clients) -> None:

@@ -15,7 +15,7 @@ from services.launcher.screen import PlainScreen
 from services.launcher.state import read_state
 from services.launcher.stop import Stop
 from tests.launcher.ended import left_of
-from tests.launcher.small_mesh import mesh_of, program
+from tests.launcher.small_mesh import mesh_of, process_of, program
 
 
 class Words(PlainScreen):
@@ -151,3 +151,18 @@ async def test_stopping_before_a_need_is_met_starts_nothing(tmp_path: Path, word
     programs = [program(tmp_path, "auth"), program(tmp_path, "edge", after=frozenset({"auth"}))]
     await mesh_of(tmp_path, programs, words, stop).run(nothing)
     assert "edge starting" not in words.said
+
+
+async def test_a_cancellation_that_comes_with_the_end_of_a_process_counts(tmp_path: Path, words: Words) -> None:
+    for ticks in range(6):
+        process = process_of(tmp_path, program(tmp_path, "auth"), words)
+        process._kept = True
+        stopping = asyncio.create_task(process.stop(10))
+        await asyncio.sleep(0)
+        process._ended.set()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        if stopping.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await stopping
+        process._output.close()

@@ -4,7 +4,8 @@ import asyncio
 import json
 import sqlite3
 import sys
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import psutil
@@ -24,13 +25,29 @@ async def mentions(running: Running, *ids: str) -> list[str]:
 
 async def lasting_mentions(running: Running, *ids: str) -> list[str]:
     """The keys of the journal that hold one of the ids and do not expire, and the entries of its queues that do."""
-    environment = psutil.Process(running.processes("conversation")[0]).environ()
-    async with Redis.from_url(environment["PARLEY_REDIS_URL"], decode_responses=True) as redis:
+    async with _journal(running) as redis:
         hashes = [key async for key in redis.scan_iter(_type="HASH")]
         found = [key for key in hashes if _mentions(await redis.hgetall(key), ids) and await redis.ttl(key) < 0]
         async for key in redis.scan_iter(_type="STREAM"):
             found += [f"{key} {entry}" for entry in await redis.xrange(key) or () if _mentions(entry, ids)]
     return found
+
+
+async def texts(running: Running) -> set[str]:
+    """The keys of the journal that hold texts and tokens of replies."""
+    prefix = _environment(running).get("PARLEY_REDIS_PREFIX", "parley")
+    async with _journal(running) as redis:
+        return {key async for key in redis.scan_iter(f"{prefix}:*", _type="STRING")}
+
+
+@asynccontextmanager
+async def _journal(running: Running) -> AsyncIterator[Redis]:
+    async with Redis.from_url(_environment(running)["PARLEY_REDIS_URL"], decode_responses=True) as redis:
+        yield redis
+
+
+def _environment(running: Running) -> dict[str, str]:
+    return psutil.Process(running.processes("conversation")[0]).environ()
 
 
 def _mentions(value: object, ids: tuple[str, ...]) -> bool:

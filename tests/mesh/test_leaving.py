@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.mesh.newcomer import DELETE, GONE, PASSWORD, Newcomer, newcomer
 from tests.mesh.person import REGENERATE, Person, RefusedError
-from tests.mesh.remains import lasting_mentions, mentions
+from tests.mesh.remains import lasting_mentions, mentions, texts
 from tests.mesh.running import Running, until_ready
 from tests.mesh.test_conversation import engines_busy
 
@@ -56,6 +56,7 @@ async def test_everything_of_an_account_goes_and_nothing_of_another(
     kept = await ann.new_conversation()
     reply = (await ann.send(kept, "words=5 mine"))["reply"]["id"]
     await ann.read(kept, reply)
+    others = await texts(running)
     ids = [await eve.program.new_conversation() for _ in range(3)]
     for conversation_id in ids[:2]:
         sent = await eve.program.send(conversation_id, "words=5 hello")
@@ -67,8 +68,10 @@ async def test_everything_of_an_account_goes_and_nothing_of_another(
     assert await refusal(eve.delete(confirmation=eve.email.upper())) == "INVALID_ARGUMENT"
     assert await refusal(eve.delete(password="a guess, a long one")) == "INVALID_CREDENTIALS"
     assert len(await eve.program.messages(ids[0])) == 2
+    assert await texts(running) - others
 
     receipt = await eve.delete()
+    assert not await texts(running) - others
     expected = {
         ("conversation", "running replies"): 0,
         ("history", "messages"): 6,

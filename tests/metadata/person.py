@@ -45,8 +45,9 @@ class Person:
         request = pb.UpdateConversationRequest(conversation=conversation, update_mask=FieldMask(paths=mask))
         return (await self.call(self.stub.UpdateConversation, request)).conversation
 
-    async def delete(self, conversation_id: str) -> None:
-        await self.call(self.stub.DeleteConversation, pb.DeleteConversationRequest(conversation_id=conversation_id))
+    async def delete(self, conversation_id: str) -> bool:
+        request = pb.DeleteConversationRequest(conversation_id=conversation_id)
+        return (await self.call(self.stub.DeleteConversation, request)).deleted
 
     async def settings(self) -> pb.Settings:
         return (await self.call(self.stub.GetSettings, pb.GetSettingsRequest())).settings

@@ -65,7 +65,7 @@ async def test_another_owners_conversation_does_not_exist(ann: Person, bob: Pers
     for of_stranger, of_absent in errors:
         assert of_stranger.reason is Reason.NOT_FOUND
         assert str(of_stranger) == str(of_absent)
-    await bob.delete(stranger)
+    assert not await bob.delete(stranger)
     assert not (await bob.list()).conversations
     assert await ann.get(stranger) == created
 
@@ -176,8 +176,8 @@ async def test_an_update_gives_up_when_others_never_stop(file_url: str, signer: 
 
 async def test_deleting_is_safe_to_repeat(ann: Person) -> None:
     created = await ann.create(new_conversation())
-    await ann.delete(created.conversation_id)
-    await ann.delete(created.conversation_id)
+    deletions = [ann.delete(created.conversation_id) for _ in range(3)]
+    assert sorted(await asyncio.gather(*deletions)) == [False, False, True]
     assert (await refusal(ann.get(created.conversation_id))).reason is Reason.NOT_FOUND
     change = pb.Conversation(conversation_id=created.conversation_id, display_name="late")
     assert (await refusal(ann.update(change, "display_name"))).reason is Reason.NOT_FOUND

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby, islice
 from typing import Any
 
-from sqlalchemy import Column, Connection, LargeBinary, Table, select
+from sqlalchemy import JSON, Column, Connection, LargeBinary, Table, select
 from sqlalchemy.exc import IntegrityError
 
 from services.auth.sql.database import Database
@@ -79,9 +79,18 @@ def _row(table: Table, record: Mapping[str, Any]) -> dict[str, Any]:
 def _read(column: Column[Any], value: Any) -> object:
     if value is None:
         return None
-    if isinstance(column.type, LargeBinary):
-        return base64.b64decode(value, validate=True)
-    return datetime.fromisoformat(value) if isinstance(column.type, UtcTime) else value
+    match column.type:
+        case LargeBinary():
+            return base64.b64decode(value, validate=True)
+        case UtcTime():
+            return datetime.fromisoformat(value)
+        case JSON():
+            wanted: type = list
+        case plain:
+            wanted = plain.python_type
+    if not isinstance(value, wanted):
+        raise TypeError
+    return value
 
 
 def _damaged(table: Table) -> RefusedError:

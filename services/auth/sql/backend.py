@@ -33,8 +33,8 @@ class Backend:
     threads: int
     """As many as there can be turns at once."""
     insert: Callable[[Table], Insert]
-    rejects: Callable[[exc.DBAPIError], bool]
-    """Whether the database does not accept who is asking."""
+    refusal: Callable[[exc.DBAPIError], str]
+    """What in the URL is to be changed before the database can be reached; nothing where waiting may help."""
     snapshot: Sequence[str]
     """What begins, on `reader`, a transaction that sees one state of everything."""
     alone: Sequence[str]

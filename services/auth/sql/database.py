@@ -155,8 +155,8 @@ class Database:
         except exc.IntegrityError:
             raise  # the store's own business
         except exc.DBAPIError as error:
-            if not self._usable and self._backend.rejects(error):
-                raise RefusedError("PARLEY_STORE_URL: the database knows no such user with this password") from None
+            if not self._usable and (refusal := self._backend.refusal(error)):
+                raise RefusedError(f"PARLEY_STORE_URL: {refusal}") from None
             log(logger, logging.INFO, "store failed", type=type(error.orig).__name__, sqlstate=_sqlstate(error))
             raise _unavailable() from error
         except (exc.TimeoutError, TimeoutError) as error:

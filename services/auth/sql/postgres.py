@@ -43,8 +43,14 @@ _SESSION = {
 }
 """Milliseconds."""
 _MIGRATIONS = 0x7061726C6579  # "parley": of PostgreSQL's advisory locks, the one for changes to the schema
-_REJECTED = re.compile(r"authentication failed|no password supplied|role .+ (does not exist|is not permitted)")
-"""libpq gives no code for what ends a connection attempt."""
+_REFUSALS = {
+    r"authentication failed|no password supplied|role .+ (does not exist|is not permitted)": (
+        "the database knows no such user with this password"
+    ),
+    r"invalid (\w+ value|port number)|bad value for|Servname not supported": "an option or the port has no such value",
+    r"root certificate file .+ does not exist": "sslrootcert names no file",
+}
+"""By libpq's words: it gives no code for what ends a connection attempt."""
 
 
 def postgres_backend(url: str, connections: int) -> Backend:
@@ -71,13 +77,20 @@ def postgres_backend(url: str, connections: int) -> Backend:
         writing=turns,
         threads=connections,
         insert=postgresql.insert,
-        rejects=lambda error: isinstance(error, exc.OperationalError) and bool(_REJECTED.search(str(error.orig))),
+        refusal=_refusal,
         snapshot=("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", *_AT_LENGTH),
         alone=(*_AT_LENGTH, f"SELECT pg_advisory_xact_lock({_MIGRATIONS})"),
     )
 
 
 _AT_LENGTH = ("SET LOCAL statement_timeout = 0", "SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
+def _refusal(error: exc.DBAPIError) -> str:
+    if not isinstance(error, exc.OperationalError | exc.ProgrammingError):
+        return ""
+    said = str(error.orig)
+    return next((words for pattern, words in _REFUSALS.items() if re.search(pattern, said)), "")
 
 
 class _Connection(psycopg.Connection[Any]):

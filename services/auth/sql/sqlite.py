@@ -9,10 +9,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import QueuePool
 
 from services.auth.sql.backend import Backend
-from services.chassis.process import RefusedError
-from services.chassis.sqlite import BUSY_MILLISECONDS
+from services.chassis.sqlite import BUSY_MILLISECONDS, file_of
 
-_PREFIX = "sqlite:///"
 _POOL: dict[str, Any] = {
     "poolclass": QueuePool,
     "max_overflow": 0,
@@ -23,12 +21,8 @@ _POOL: dict[str, Any] = {
 
 
 def sqlite_backend(url: str, connections: int) -> Backend:
-    """`url` is sqlite:///relative/path or sqlite:////absolute/path; up to `connections` read at once."""
-    if not url.startswith(_PREFIX):
-        raise RefusedError(f"PARLEY_STORE_URL: a file's starts with {_PREFIX}")
-    path = Path(url.removeprefix(_PREFIX))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    """Up to `connections` read at once. `url`, and what is raised, as in `file_of`."""
+    path = file_of(url)
     writer = _writer(path)
     return Backend(
         reader=_reader(path, connections),
@@ -39,7 +33,7 @@ def sqlite_backend(url: str, connections: int) -> Backend:
         writing=asyncio.Semaphore(1),
         threads=connections + 1,
         insert=sqlite.insert,
-        rejects=lambda _: False,
+        refusal=lambda _: "",
         snapshot=("BEGIN",),
         alone=(),
     )

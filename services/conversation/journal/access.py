@@ -44,7 +44,10 @@ class Access:
     """What PARLEY_REDIS_URL says. Raises RefusedError where it is not understood."""
 
     def __init__(self, config: Config) -> None:
-        urls = _split(config.redis_url.get_secret_value())
+        try:
+            urls = _split(config.redis_url.get_secret_value())
+        except ValueError:  # whose words may show the password
+            raise RefusedError("PARLEY_REDIS_URL is not understood.") from None
         self._options = _options(urls[0])
         if config.redis_cluster and self._options.get("db"):
             raise RefusedError("PARLEY_REDIS_URL names a database, and a Redis Cluster has only one.")

@@ -155,13 +155,24 @@ class Journal:
     async def finish(self, turn: Turn) -> None:
         """Says that a reply has ended; its result is stored in history."""
         values = [turn.reply_id, turn.turn_id, self._config.linger_seconds * 1000, self._keys.channel_of(turn)]
-        await self._run(self._finish, self._shard_of(turn), self._keys.of_draft(turn), values)
+        keys = [*self._keys.of_draft(turn), self._keys.ended_in(turn.conversation_id)]
+        await self._run(self._finish, self._shard_of(turn), keys, values)
 
     async def cancel(self, turn: Turn) -> None:
         """Asks whoever writes the reply to stop; if nobody does, whoever takes it will."""
         values = [turn.turn_id, self._keys.channel_of(turn)]
         if not await self._run(self._cancel, self._shard_of(turn), [self._keys.record(turn)], values):
             await self.enqueue(turn, cancelled=True)
+
+    async def forget(self, conversation_id: str) -> None:
+        """Drops what there is of a conversation's replies. One that is still being written is written again."""
+        shard, ended_in = self.shard(conversation_id), self._keys.ended_in(conversation_id)
+        async with self._reaching():
+            ended = await self._servers.call(shard, "ZRANGE", ended_in, 0, -1)
+            reply_ids = {*await self.running(conversation_id), *(reply_id.decode() for reply_id in ended)}
+            turns = [Turn(reply_id, conversation_id, "", "") for reply_id in reply_ids]
+            keys = [key for turn in turns for key in (self._keys.text(turn), self._keys.tokens(turn))]
+            await self._servers.call(shard, "DEL", ended_in, *keys)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
