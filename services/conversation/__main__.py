@@ -18,7 +18,9 @@ from services.conversation.journal import open_journal
 from services.conversation.leaving import Leaving
 from services.conversation.peers import Accounts, History, Ledger, Metadata, Peers
 from services.conversation.removal import Removal
-from services.conversation.router import open_router
+from services.conversation.routing import Fleet, Router
+from services.conversation.routing.endpoints import endpoints_of
+from services.conversation.routing.replica import Replica
 from services.conversation.runner import Runner
 from services.conversation.sending import Sender
 from services.conversation.service import ConversationService
@@ -46,7 +48,9 @@ async def main() -> None:
             Ledger(Peer("auth", auth, tokens)),
         )
         journal = await opened.enter_async_context(open_journal(config))
-        router = await opened.enter_async_context(open_router(config.inference_addresses, tokens))
+        sources = [endpoints_of(address) for address in config.inference_addresses]
+        fleet = Fleet(sources, lambda address: Replica(address, tokens))
+        router = Router(fleet)
         writer = Writer(journal, config)
         hub = Hub(journal, peers.history, writer, config)
         runner = Runner(journal, writer, Story(journal, writer, router, peers, config), config)
@@ -71,7 +75,7 @@ async def main() -> None:
             runner.leave()
             service.leave()
 
-        await serve(NAME, config, server, writer.run(), hub.run(), runner.run(), hand_over=hand_over)
+        await serve(NAME, config, server, fleet.run(), writer.run(), hub.run(), runner.run(), hand_over=hand_over)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,17 @@ from typing import Self
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 
 from services.chassis.config import Address, Names, PeerSettings, ServiceSettings
+from services.conversation.routing.endpoints import check_address
 
 
 class Config(ServiceSettings, PeerSettings):
     history_address: Address
     metadata_address: Address
     inference_addresses: Names = Field(min_length=1)
-    """Every inference replica, `host:port` each, or one `dns:///name:port` that stands for all of them."""
+    """Where the inference replicas are. `host:port` is one of them; `dns:///name:port` is one for each address of the
+    name, which is resolved every few seconds; `k8s:///namespace/service:port` is one for each ready endpoint of a
+    Kubernetes Service, whose EndpointSlices are watched as the pod's service account: the port is the name of the
+    Service's port, or the number that the pods listen on. While DNS or Kubernetes is away, the last known stay."""
 
     redis_url: SecretStr
     """redis://, rediss:// (TLS) or unix://, with user name and password; of a cluster some of its nodes,
@@ -61,6 +65,13 @@ class Config(ServiceSettings, PeerSettings):
         if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return url
+
+    @field_validator("inference_addresses")
+    @classmethod
+    def _are_endpoints(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            check_address(address)
+        return addresses
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -6,7 +6,7 @@ from parley.history.v1.history_service_pb2 import Message, ReplyRequest
 from parley.inference.v1 import generation_pb2 as gen
 from parley.inference.v1 import inference_service_pb2 as pb
 from services.chassis.errors import DomainError, Reason
-from services.conversation.router import Router
+from services.conversation.routing import Router
 
 MAX_PROMPT_BYTES = 8 * 1024 * 1024 - 64 * 1024
 """What fits into one call."""

@@ -15,7 +15,7 @@ from services.conversation.draft import Turn
 from services.conversation.journal import Journal
 from services.conversation.peers import Peers
 from services.conversation.prompt import fit
-from services.conversation.router import Router
+from services.conversation.routing import Router
 
 
 @dataclass(frozen=True, slots=True)

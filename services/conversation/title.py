@@ -12,8 +12,7 @@ from services.chassis.errors import DomainError
 from services.chassis.identity import caller
 from services.chassis.telemetry import log
 from services.conversation.peers import Peers
-from services.conversation.replica import ReplicaLostError
-from services.conversation.router import Router
+from services.conversation.routing import ReplicaLostError, Router
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +53,7 @@ async def _from_model(question: str, reply: Message, router: Router) -> str:
             ]
         ),
         parameters=gen.GenerationParameters(temperature=0, max_output_tokens=MAX_TOKENS, seed=0, stop=["\n"]),
+        priority=pb.PRIORITY_BATCH,
     )
     text = ""
     try:

@@ -22,8 +22,7 @@ from services.conversation.draft import Claim, Draft
 from services.conversation.journal import Journal
 from services.conversation.peers import Peers
 from services.conversation.prompt import messages_of
-from services.conversation.replica import Generation, ReplicaLostError
-from services.conversation.router import Router
+from services.conversation.routing import Generation, ReplicaLostError, Router
 from services.conversation.title import give_title
 from services.conversation.writer import Writer
 
@@ -31,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 8.0
 """How long an engine may take to stop."""
-RETRY_SECONDS = 0.25
-"""Between two attempts to find an engine that takes the reply."""
 
 _TRANSIENT = {Reason.ENGINE_OVERLOADED, Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED}
 
@@ -119,7 +116,7 @@ class Story:
             known = len(draft.tokens)
             start = _start(draft, request, messages, attempt)
             try:
-                async with self.router.generate(start) as generation:
+                async with self.router.generate(start, draft.turn.conversation_id) as generation:
                     return await self._follow(draft, generation)
             except ReplicaLostError:
                 failure = DomainError(Reason.UNAVAILABLE, "No engine finished the reply.")
@@ -132,7 +129,7 @@ class Story:
                 deadline = time.monotonic() + self.config.stall_seconds
             if time.monotonic() > deadline:
                 raise failure
-            await asyncio.sleep(failure.retry_after or RETRY_SECONDS)
+            await asyncio.sleep(self.router.opens_in())
         usage = gen.TokenUsage(completion_tokens=draft.token_count)
         return pb.GenerationEnd(finish_reason=gen.FINISH_REASON_CANCELLED, usage=usage)
 

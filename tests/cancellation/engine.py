@@ -18,7 +18,8 @@ from services.chassis.errors import DomainError, Reason
 from services.chassis.ids import new_id
 from services.chassis.server import Server
 from services.chassis.tokens import Tokens
-from services.conversation.replica import Replica, ReplicaLostError
+from services.conversation.routing import ReplicaLostError
+from services.conversation.routing.replica import Replica
 from services.inference.fake import FakeEngine
 from services.inference.service import InferenceService
 from tests.cancellation.peer import Stamps

@@ -139,6 +139,40 @@ class DraftContract:
         assert await append(journal, draft) == [Outcome.OK]
         assert await text_of(journal, draft.turn) == b"before after"
 
+    async def test_no_text_of_a_forgotten_conversation_stays(self, journal: Journal) -> None:
+        ended, stranger = a_turn(), a_turn()
+        going_on, unbegun = (Turn(new_id(), ended.conversation_id, "default", "ann") for _ in range(2))
+        drafts = {turn: await claimed(journal, turn) for turn in (ended, going_on, stranger)}
+        for draft in drafts.values():
+            draft.add([1], "text")
+            await append(journal, draft)
+        await journal.finish(ended)
+        await journal.enqueue(unbegun)
+        for _ in range(2):
+            await journal.forget(ended.conversation_id)
+        for turn in (ended, going_on):
+            names = (journal._keys.text(turn), journal._keys.tokens(turn))
+            assert await redis(journal, turn, "EXISTS", *names) == 0
+        assert await text_of(journal, stranger) == b"text"
+        await take_one(journal, unbegun)
+        assert await append(journal, drafts[going_on]) == [Outcome.GAP]
+        await journal.restore(drafts[going_on])
+        assert await append(journal, drafts[going_on]) == [Outcome.OK]
+
+    async def test_which_replies_ended_is_kept_no_longer_than_they_are(self, journal: Journal) -> None:
+        old = a_turn()
+        new = Turn(new_id(), old.conversation_id, "default", "ann")
+        name = journal._keys.ended_in(old.conversation_id)
+        for turn in (old, new):
+            await claimed(journal, turn)
+            await journal.finish(turn)
+            await redis(journal, old, "ZADD", name, "XX", "INCR", -700_000, old.reply_id)
+        await journal.finish(new)
+        assert await redis(journal, old, "ZRANGE", name, 0, -1) == [new.reply_id.encode()]
+        kept = await redis(journal, old, "TTL", name)
+        assert isinstance(kept, int)
+        assert 0 < kept <= 600
+
     async def test_another_account_reads_nothing(self, journal: Journal) -> None:
         turn = a_turn("ann")
         draft = await claimed(journal, turn)

@@ -75,6 +75,7 @@ async def test_the_kind_of_redis_must_be_the_one_that_is_configured(server: Valk
 async def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     for url, more in (
         ("redis://h:notaport", {}),
+        ("redis://:se[secret@h", {}),
         ("redis://h:1?ssl_cert_reqs=none", {}),
         ("rediss://:secret@h:1,h:x", {}),
         ("redis://:secret@h/1", {"redis_cluster": True}),

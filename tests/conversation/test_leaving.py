@@ -101,6 +101,7 @@ async def test_two_at_once_delete_everything_once() -> None:
     receipts = await asyncio.gather(delete(world), delete(world))
     assert world.left == []
     assert sum(receipt["history", "messages"] for receipt in receipts) == 40
+    assert sum(receipt["metadata", "conversations"] for receipt in receipts) == 20
 
 
 async def test_a_large_account_takes_several_calls() -> None:

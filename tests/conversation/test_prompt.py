@@ -13,7 +13,7 @@ from parley.inference.v1 import inference_service_pb2 as pb
 from services.chassis.errors import DomainError, Reason
 from services.chassis.ids import new_id
 from services.conversation.prompt import Fit, fit, messages_of
-from services.conversation.router import Router
+from services.conversation.routing import Router
 
 TEMPLATE = 5
 MODEL = pb.Model(model_id="m", context_length=1000, template_tokens_per_message=TEMPLATE)

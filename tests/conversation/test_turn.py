@@ -17,8 +17,7 @@ from services.conversation.config import Config
 from services.conversation.draft import Turn
 from services.conversation.journal import Journal
 from services.conversation.peers import History, Ledger, Metadata, Peers
-from services.conversation.replica import ReplicaLostError
-from services.conversation.router import Router
+from services.conversation.routing import ReplicaLostError, Router
 from services.conversation.runner import Runner
 from services.conversation.turn import Story
 from services.conversation.writer import Writer
@@ -44,6 +43,8 @@ class Services:
         self.refuse_complete: list[DomainError] = []
         self.lose_after: list[int] = []
         """Words after which each generation's engine dies."""
+        self.refuse_generations = 0
+        """Generations that their engines refuse."""
         self.pause = asyncio.Event()
         self.pause.set()
 
@@ -74,12 +75,19 @@ class Services:
         self.ended.set()
 
     # the engines
+    def opens_in(self) -> float:
+        return 0
+
     @asynccontextmanager
-    async def generate(self, request: pb.GenerateRequest) -> AsyncIterator["Services"]:
+    async def generate(self, request: pb.GenerateRequest, conversation_id: str) -> AsyncIterator["Services"]:
+        assert conversation_id == self.turn.conversation_id
         self.generations.append(list(request.emitted_token_ids))
         yield self
 
     async def events(self) -> AsyncIterator[pb.GenerationEvent]:
+        if self.refuse_generations:
+            self.refuse_generations -= 1
+            raise DomainError(Reason.ENGINE_OVERLOADED, "full", retry_after=1000)
         lose_after = self.lose_after.pop(0) if self.lose_after else len(WORDS) + 1
         for place in range(len(self.generations[-1]), len(WORDS)):
             if place == lose_after:
@@ -131,6 +139,18 @@ async def test_a_lost_engine_is_followed_by_another_from_the_tokens_there_are(jo
         await journal.enqueue(services.turn)
         await services.ended.wait()
     assert services.generations == [[], [0], [0, 1, 2]]
+    assert services.reply.result.text == "one two three four"
+
+
+async def test_an_engine_that_refuses_is_followed_by_another_as_soon_as_the_router_knows_one(
+    journal: Journal, config: Config
+) -> None:
+    services = Services()
+    services.refuse_generations = 2
+    async with running(services, journal, config):
+        await journal.enqueue(services.turn)
+        await services.ended.wait()
+    assert services.generations == [[], [], []]
     assert services.reply.result.text == "one two three four"
 
 

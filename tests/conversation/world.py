@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from typing import cast
 
 from parley.auth.v1.token_service_pb2 import ExchangeTokenResponse
@@ -26,6 +25,8 @@ class World:
     def __init__(self, conversations: int = 5) -> None:
         self.conversations = [f"c{number}" for number in range(conversations)]
         self.messages = dict.fromkeys(self.conversations, 2)
+        self.journal = set(self.conversations)
+        """Those of whose replies the journal has texts."""
         self.settings = self.account = True
         self.closed = False
         self.reserved = 0
@@ -40,7 +41,13 @@ class World:
 
     @property
     def left(self) -> list[object]:
-        return [*self.messages, *self.conversations, *["settings"] * self.settings, *["account"] * self.account]
+        return [
+            *self.messages,
+            *self.conversations,
+            *self.journal,
+            *["settings"] * self.settings,
+            *["account"] * self.account,
+        ]
 
     async def step(self, name: str) -> None:
         assert caller() == ANN
@@ -93,10 +100,12 @@ class FakeMetadata(OfWorld):
         await self.world.step("list conversations")
         return self.world.conversations[:PAGE]
 
-    async def delete(self, conversation_id: str) -> None:
+    async def delete(self, conversation_id: str) -> bool:
         await self.world.step("delete conversation")
-        with suppress(ValueError):
+        there = conversation_id in self.world.conversations
+        if there:
             self.world.conversations.remove(conversation_id)
+        return there
 
     async def delete_settings(self) -> int:
         await self.world.step("delete settings")
@@ -120,6 +129,12 @@ class FakeJournal(OfWorld):
         self.world.stopped.append(turn.reply_id)
         self.world.running.pop(turn.conversation_id, None)
         self.world.reserved = 10 * len(self.world.running)
+
+    async def forget(self, conversation_id: str) -> None:
+        # While it can still be found: who calls again forgets it, too.
+        assert conversation_id in self.world.conversations or conversation_id not in self.world.journal
+        self.world.journal.discard(conversation_id)
+        await self.world.step("forget replies")
 
 
 def told_in(world: World) -> Leaving:

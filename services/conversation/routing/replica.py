@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -12,9 +13,11 @@ import grpc
 from parley.inference.v1 import inference_service_pb2 as pb
 from parley.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from services.chassis.channel import Peer, open_channel
-from services.chassis.errors import DomainError, from_status
+from services.chassis.errors import DomainError
 from services.chassis.telemetry import log
 from services.chassis.tokens import Tokens
+from services.conversation.routing.estimate import tokens_of
+from services.conversation.routing.generation import Generation, ReplicaLostError
 
 logger = logging.getLogger(__name__)
 
@@ -26,54 +29,16 @@ RECONNECT_SECONDS = (0.1, 1.0)
 MAX_COMMANDS = 10_000
 
 
-class ReplicaLostError(Exception):
-    """The replica died or fell silent. What it was asked for goes on elsewhere."""
-
-
-class Generation:
-    """The events of one generation, oldest first. They gather while nobody reads; the reply's length bounds them."""
-
-    def __init__(self, generation_id: str, replica: "Replica") -> None:
-        self.generation_id = generation_id
-        self._replica = replica
-        self._events: list[pb.GenerationEvent] = []
-        self._news = asyncio.Event()
-        self._lost = False
-
-    def add(self, event: pb.GenerationEvent) -> None:
-        self._events.append(event)
-        self._news.set()
-
-    def lose(self) -> None:
-        self._lost = True
-        self._news.set()
-
-    def cancel(self) -> None:
-        """Asks the engine to stop; an `end` follows once its slot is free."""
-        self._replica.send(pb.GenerateManyRequest(cancel=pb.CancelGeneration(generation_id=self.generation_id)))
-
-    async def events(self) -> AsyncIterator[pb.GenerationEvent]:
-        """Ends after `end`. Raises ReplicaLostError, or DomainError where the engine refused."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            events, self._events = self._events, []
-            for event in events:
-                if event.HasField("failure"):
-                    raise from_status(event.failure)
-                yield event
-                if event.HasField("end"):
-                    return
-            if self._lost:
-                raise ReplicaLostError
-
-
 class Replica:
     """Use as a context manager; it connects, and connects again, while it is open."""
 
     def __init__(self, address: str, tokens: Tokens) -> None:
         self.address = address
         self.connected = False
+        self.load: pb.GetLoadResponse | None = None
+        """What it last said of itself; None until it does."""
+        self.refuses_until = float("-inf")
+        """On the monotonic clock: it asked to be left alone so long."""
         self._channel = open_channel(address, idempotent=["parley.inference.v1.InferenceService"])
         self.peer = Peer("inference", self._channel, tokens)
         self.stub = InferenceServiceStub(self._channel)
@@ -82,9 +47,21 @@ class Replica:
         self._commands: asyncio.Queue[pb.GenerateManyRequest] = asyncio.Queue(MAX_COMMANDS)
 
     @property
-    def load(self) -> int:
-        """Generations that this process has on the replica."""
-        return len(self._generations)
+    def in_flight_tokens(self) -> int:
+        """Of the generations that this process has on the replica, prompts and replies together."""
+        return sum(generation.tokens for generation in self._generations.values())
+
+    @property
+    def idle(self) -> bool:
+        return not self._generations
+
+    @property
+    def draining(self) -> bool:
+        return self.load is not None and self.load.draining
+
+    def refuse(self, seconds: float) -> None:
+        """It takes nothing new for so long."""
+        self.refuses_until = time.monotonic() + seconds
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -102,7 +79,7 @@ class Replica:
         """Starts a generation; leaving the block stops it if it has not ended."""
         if not self.connected or self._broken.is_set():
             raise ReplicaLostError
-        generation = Generation(request.generation_id, self)
+        generation = Generation(request.generation_id, tokens_of(request), self.send)
         self._generations[generation.generation_id] = generation
         self.send(pb.GenerateManyRequest(start=request))
         try:
@@ -130,6 +107,7 @@ class Replica:
                     log(logger, logging.WARNING, "replica lost", address=self.address, why=type(error).__name__)
             finally:
                 self.connected = False
+                self.load = None
                 self._lose_all()
             await asyncio.sleep(pause)
             pause = min(pause * 2, RECONNECT_SECONDS[1])
@@ -165,6 +143,8 @@ class Replica:
             await call.write(await commands.get())
 
     def _hand_out(self, response: pb.GenerateManyResponse) -> None:
+        if response.HasField("load"):
+            self.load = response.load
         for event in response.events:
             if event.HasField("end") or event.HasField("failure"):
                 generation = self._generations.pop(event.generation_id, None)
