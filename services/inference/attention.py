@@ -1,9 +1,10 @@
-"""Attention of a packed step: each generation attends to its own share of the cache, and to nothing beside it.
+"""Attention of a packed step: each generation attends to the blocks of its own table, and to nothing beside them.
 
-Rows are computed one by one on purpose: what a reply attends to, and how, does not depend on who shares its batch, a
-long conversation does not slow short ones, and no cached key is copied.
+Rows are computed one by one on purpose: what a reply attends to, and how, does not depend on who shares its batch, and
+a long conversation does not slow short ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from services.inference.blocks import BLOCK_TOKENS
 from services.inference.engine import ModelUnusableError
-from services.inference.key_value_cache import KeyValueCache, Layer, Share
+from services.inference.key_value_cache import KeyValueCache, Layer
 
 NAME = "parley"
 """The implementation's name among those of transformers."""
@@ -30,7 +32,14 @@ class Row:
     count: int
     position: int
     """Place of the first one in the generation."""
-    share: Share
+    blocks: Sequence[int]
+    """Its block table."""
+
+    def places(self, device: torch.device) -> Tensor:
+        """Where in the cache its tokens are, the step's own included [position + count]."""
+        starts = torch.tensor(self.blocks, device=device)[:, None] * BLOCK_TOKENS
+        places = (starts + torch.arange(BLOCK_TOKENS, device=device)).flatten()
+        return places[: self.position + self.count]
 
 
 @dataclass(slots=True)
@@ -40,23 +49,26 @@ class Batch:
     cache: KeyValueCache
     rows: list[Row]
     device: torch.device
-    _places: dict[int, Tensor] = field(default_factory=dict)
+    _places: list[Tensor] = field(init=False)
+    """Of each row."""
+    _written: Tensor = field(init=False)
     _masks: dict[tuple[int, int, int | None], Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._places = [row.places(self.device) for row in self.rows]
+        written = [places[row.position :] for places, row in zip(self._places, self.rows, strict=True)]
+        self._written = torch.cat(written)
 
     def positions(self) -> Tensor:
         return torch.cat([torch.arange(row.position, row.position + row.count) for row in self.rows]).to(self.device)
 
-    def places(self, heads: int) -> Tensor:
-        """The cache's row for each token and head of the step."""
-        if heads not in self._places:
-            head = torch.arange(heads)
-            rows = [
-                (row.share.start * heads + torch.arange(row.position, row.position + row.count))[:, None]
-                + head * row.share.size
-                for row in self.rows
-            ]
-            self._places[heads] = torch.cat(rows).flatten().to(self.device)
-        return self._places[heads]
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> Layer:
+        """Stores keys and values [heads, tokens, size of a head] of the step."""
+        return self.cache.write(layer, self._written, keys, values)
+
+    def seen(self, layer: Layer, row: int, first: int) -> tuple[Tensor, Tensor]:
+        """A row's keys and values from token `first` on, both [1, heads, tokens, size of a head]."""
+        return layer.read(self._places[row][first:])
 
     def mask(self, row: Row, groups: int, window: int | None) -> Tensor:
         """Which keys each query of a prefill sees [groups * tokens, keys], the same for every group of heads."""
@@ -90,25 +102,23 @@ def attend(
         raise ModelUnusableError("Its layers do not hand on what attention needs to know.")
     index = module.layer_idx
     assert isinstance(index, int)
-    layer = batch.cache.write(index, batch.places(key.shape[1]), key[0], value[0])
-    outputs = [_attend_row(batch, row, layer, query, key.shape[1], scaling, sliding_window) for row in batch.rows]
+    layer = batch.write(index, key[0], value[0])
+    outputs = [
+        _attend_row(batch, place, layer, query, key.shape[1], scaling, sliding_window)
+        for place in range(len(batch.rows))
+    ]
     return torch.cat(outputs)[None], None
 
 
 def _attend_row(
-    batch: Batch, row: Row, layer: Layer, query: Tensor, heads: int, scaling: float | None, window: int | None
+    batch: Batch, place: int, layer: Layer, query: Tensor, heads: int, scaling: float | None, window: int | None
 ) -> Tensor:
     """One row's output [tokens, heads, size]. Queries of the heads that share a key are laid one after another."""
-    groups = query.shape[1] // heads
-    first, last = _first_seen(row, window), row.position + row.count
+    row, groups = batch.rows[place], query.shape[1] // heads
     queries = query[:, :, row.begin : row.begin + row.count].reshape(1, heads, groups * row.count, -1)
-    output = scaled_dot_product_attention(
-        queries,
-        row.share.view(layer.keys, heads, first, last),
-        row.share.view(layer.values, heads, first, last),
-        attn_mask=batch.mask(row, groups, window) if row.count > 1 else None,
-        scale=scaling,
-    )
+    keys, values = batch.seen(layer, place, _first_seen(row, window))
+    mask = batch.mask(row, groups, window) if row.count > 1 else None
+    output = scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=scaling)
     return output.reshape(heads * groups, row.count, -1).transpose(0, 1)
 
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 
 from services.chassis.errors import DomainError, Reason
+from services.inference.admission import Admission, Bounds
 from services.inference.engine import (
     Cancel,
     ChatMessage,
@@ -24,7 +26,9 @@ from services.inference.engine import (
     overloaded,
 )
 from services.inference.generation import Generation, Tokenizer, prepare
+from services.inference.grammars import Grammars
 from services.inference.scheduler import Scheduler
+from services.inference.standing import Standing
 from services.inference.worker import Events, Inbox, Start, StepModel, Stop, Worker
 
 JOIN_SECONDS = 5.0
@@ -41,18 +45,6 @@ class Loaded:
     template_tokens_per_message: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    slots: int
-    """Generations in the batch."""
-    waiting: int
-    """Generations that wait; more are refused."""
-    cache_tokens: int
-    """What the key-value cache holds; at least the model's context."""
-    prefill_tokens: int
-    """Tokens of prompts in one step."""
-
-
 class BatchEngine:
     """An `Engine` of one model."""
 
@@ -63,10 +55,11 @@ class BatchEngine:
         self._model_id, self._display_name = model_id, display_name or model_id
         self._load_model, self._bounds = load, bounds
         self._loaded: Loaded | None = None
+        self._grammars: Grammars | None = None
         self._ready = asyncio.Event()
         self._inbox: Inbox = SimpleQueue()
-        self._alive: set[Generation] = set()
-        self._load = _idle(bounds)
+        self._admission = Admission(bounds)
+        self._worker: Worker | None = None
 
     async def run(self) -> None:
         ended: Future[None] = Future()
@@ -81,7 +74,7 @@ class BatchEngine:
                 await asyncio.to_thread(thread.join, JOIN_SECONDS)
             self._ready.clear()
             failed = Failed(engine_failed("The engine stopped."))
-            self._take([(generation, failed) for generation in self._alive], _idle(self._bounds))
+            self._take([(generation, failed) for generation in self._admission.alive()], Standing())
 
     async def wait_ready(self) -> None:
         await self._ready.wait()
@@ -97,7 +90,12 @@ class BatchEngine:
         return [Model(self._model_id, self._display_name, length, share, self._ready.is_set())]
 
     def load(self) -> Load:
-        return replace(self._load, waiting=len(self._alive) - self._load.running)
+        return self._admission.load()
+
+    def stalled_seconds(self) -> float:
+        """How long the step that runs has taken so far; 0 while there is nothing to do."""
+        since = self._worker.busy_since if self._worker else None
+        return 0 if since is None else time.monotonic() - since
 
     async def count(self, model: str, messages: Sequence[ChatMessage]) -> TokenCount:
         loaded = self._require(model)
@@ -106,20 +104,24 @@ class BatchEngine:
 
     async def start(self, request: Request, sink: Sink) -> Cancel:
         loaded = self._require(request.model)
-        self._require_place()
-        generation = await asyncio.to_thread(prepare, request, loaded.tokenizer, loaded.context_length, sink)
+        self._admission.require(request.tenant, request.priority, 0)
+        schema = request.parameters.json_schema
+        grammar = await self._grammars.find(schema) if schema and self._grammars else None
+        generation = await asyncio.to_thread(prepare, request, loaded.tokenizer, loaded.context_length, sink, grammar)
         self._require(request.model)
-        self._require_place()
-        self._alive.add(generation)
-        if reason := generation.reply.finish_reason:
-            end = generation.end(reason)
-            asyncio.get_running_loop().call_soon(lambda: self._take([(generation, end)], self._load))
+        reason = generation.reply.finish_reason
+        self._admission.require(request.tenant, request.priority, 0 if reason else generation.length)
+        self._admission.enter(generation)
+        if reason:
+            ended: Events = [(generation, generation.end(reason))]
+            asyncio.get_running_loop().call_soon(self._pass_on, ended)
         else:
+            self._admission.send(generation)
             self._inbox.put(Start(generation))
         return partial(self._cancel, generation)
 
     def _cancel(self, generation: Generation) -> None:
-        if generation in self._alive:
+        if generation in self._admission:
             self._inbox.put(Stop(generation))
 
     def _require(self, model: str) -> Loaded:
@@ -129,41 +131,40 @@ class BatchEngine:
             raise overloaded("The model is not loaded yet.", retry_after=1)
         return self._loaded
 
-    def _require_place(self) -> None:
-        if len(self._alive) >= self._bounds.slots + self._bounds.waiting:
-            raise overloaded("All places in the queue are taken.", retry_after=1)
-
     def _work(self, loop: asyncio.AbstractEventLoop, ended: "Future[None]") -> None:
         """The thread: loads the model and computes until it is told to end."""
         ended.set_running_or_notify_cancel()
 
-        def deliver(events: Events, load: Load) -> None:
-            loop.call_soon_threadsafe(self._take, events, load)
+        def deliver(events: Events, standing: Standing) -> None:
+            loop.call_soon_threadsafe(self._take, events, standing)
 
         try:
             loaded = self._load_model()
             bounds = self._bounds
             scheduler = Scheduler(bounds.slots, bounds.cache_tokens, bounds.prefill_tokens)
-            loop.call_soon_threadsafe(self._open, loaded)
-            Worker(loaded.model, scheduler, self._inbox, deliver).run()
+            self._worker = Worker(loaded.model, scheduler, self._inbox, deliver)
+            grammars = Grammars(loaded.tokenizer.vocabulary, loaded.tokenizer.end_ids)
+            loop.call_soon_threadsafe(self._open, loaded, grammars)
+            self._worker.run()
         except BaseException as error:  # noqa: BLE001 - `run` raises it
             ended.set_exception(error)
         else:
             ended.set_result(None)
 
-    def _open(self, loaded: Loaded) -> None:
-        self._loaded = loaded
+    def _open(self, loaded: Loaded, grammars: Grammars) -> None:
+        self._loaded, self._grammars = loaded, grammars
         self._ready.set()
 
-    def _take(self, events: Events, load: Load) -> None:
-        """Passes on what a step brought, and how busy the engine is since."""
-        self._load = load
+    def _take(self, events: Events, standing: Standing) -> None:
+        """Passes on what a step brought, and how the engine stands since."""
+        self._admission.update(standing)
+        self._pass_on(events)
+
+    def _pass_on(self, events: Events) -> None:
         # A step that outlived its engine tells nobody any more.
-        told = [(generation, event) for generation, event in events if generation in self._alive]
-        self._alive -= {generation for generation, event in told if isinstance(event, End | Failed)}
+        told = [(generation, event) for generation, event in events if generation in self._admission]
+        for generation, event in told:
+            if isinstance(event, End | Failed):
+                self._admission.leave(generation)
         for generation, event in told:
             generation.sink(event)
-
-
-def _idle(bounds: Bounds) -> Load:
-    return Load(0, 0, bounds.slots, 0, bounds.cache_tokens)

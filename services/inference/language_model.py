@@ -10,10 +10,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from services.inference import attention
 from services.inference.attention import Batch, Row
+from services.inference.draw import Drawn
 from services.inference.engine import ModelUnusableError
-from services.inference.generation import Generation
-from services.inference.key_value_cache import KeyValueCache, Share
-from services.inference.sampler import Draw, sample
+from services.inference.key_value_cache import KeyValueCache
+from services.inference.sampler import sample
 from services.inference.scheduler import Chunk
 
 
@@ -25,15 +25,14 @@ class LanguageModel:
         self._cache = KeyValueCache(cache_tokens)
         self._device = model.device
 
-    def step(self, chunks: Sequence[Chunk]) -> list[int | None]:
-        return sample(self.forward(chunks), [_draw(chunk.generation) for chunk in chunks if chunk.completes])
+    def step(self, chunks: Sequence[Chunk]) -> list[Drawn | None]:
+        return sample(self.forward(chunks), [chunk.generation.draw() for chunk in chunks if chunk.completes])
 
     def forward(self, chunks: Sequence[Chunk]) -> Tensor:
         """Fills the cache, and returns the logits [rows, vocabulary] behind the chunks that complete."""
         rows, begin = [], 0
         for chunk in chunks:
-            share = Share(chunk.generation.cache_start, chunk.generation.cache_size)
-            rows.append(Row(begin, chunk.count, chunk.start, share))
+            rows.append(Row(begin, chunk.count, chunk.start, chunk.generation.blocks))
             begin += chunk.count
         tokens = [
             token for chunk in chunks for token in chunk.generation.tokens(chunk.start, chunk.start + chunk.count)
@@ -43,7 +42,7 @@ class LanguageModel:
 
     def warm_up(self) -> None:
         """Runs once, so that the first generation finds everything allocated. Raises ModelUnusableError."""
-        self._forward([0, 0], [Row(0, 2, 0, Share(0, 2))], [1])
+        self._forward([0, 0], [Row(0, 2, 0, [0])], [1])
         if len(self._cache.layers) != self._model.config.get_text_config().num_hidden_layers:
             raise ModelUnusableError("Some of its layers do not use attention, or one that this engine does not know.")
 
@@ -59,11 +58,6 @@ class LanguageModel:
         )
         logits: Tensor = output.logits[0]
         return logits
-
-
-def _draw(generation: Generation) -> Draw:
-    parameters = generation.parameters
-    return Draw(parameters.temperature, parameters.top_p, parameters.seed, len(generation.reply.tokens))
 
 
 def load_model(folder: Path, device: torch.device, cache_tokens: int) -> LanguageModel:

@@ -1,58 +1,137 @@
-"""From a folder to a model that can run. It brings torch, which takes seconds to import."""
+"""From a folder to a model that can run."""
 
 import logging
 import time
 from pathlib import Path
 
-import torch
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
-from transformers.utils import logging as transformers_logging
-
 from services.chassis.telemetry import log
 from services.inference.batch_engine import Loaded
+from services.inference.cpu.architecture import Architecture, UnservedError, read_architecture
+from services.inference.cpu.compiled import keep_in
 from services.inference.engine import ModelUnusableError
-from services.inference.language_model import load_model
-from services.inference.model_tokenizer import ModelTokenizer
+from services.inference.tokenizer_files import load_tokenizer, read_json
+from services.inference.worker import StepModel
 
 logger = logging.getLogger(__name__)
 
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""NVIDIA's, AMD's, and Windows' for either."""
 
-def load(folder: Path, *, device: str, threads: int, cache_tokens: int, max_context_length: int) -> Loaded:
+
+def load(
+    folder: Path,
+    *,
+    device: str,
+    precision: str,
+    threads: int,
+    cache_tokens: int,
+    max_context_length: int,
+    kernels: Path,
+) -> Loaded:
     """Loads a model and runs it once, in the thread that will run it on. Raises ModelUnusableError.
 
-    `device` is as torch names it; `auto` is a GPU if there is one. 0 `threads` leaves it to torch: one for each core.
+    `device` is as torch names it; `auto` is a GPU if there is one. `precision` is as the configuration has it. 0
+    `threads` is one for each core. What is compiled for this machine's CPU is kept under `kernels`.
     """
     began = time.monotonic()
-    # They would write to the terminal by themselves.
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    if threads:
-        torch.set_num_threads(threads)  # of this thread alone
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load_model(folder, torch.device(device), cache_tokens)
+    device = choose(device)
+    megabytes = sum(path.stat().st_size for path in folder.glob("*.safetensors")) // 1_000_000
+    log(logger, logging.INFO, "loading the model", folder=folder.name, megabytes=megabytes, device=device)
     try:
-        model.warm_up()
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).get_text_config()
-        tokenizer = _load_tokenizer(folder, config.vocab_size)
-    except (OSError, ValueError, ModelUnusableError) as error:
+        vocabulary_size, longest = _sizes(folder)
+        context_length = min(longest, cache_tokens, max_context_length)
+        tokenizer = load_tokenizer(folder, vocabulary_size)
+        if device == "cpu" and (architecture := _architecture(folder, precision)):
+            model = _load_decoder(folder, architecture, precision, threads, cache_tokens, context_length, kernels)
+        else:
+            model = load_with_torch(folder, device, threads, cache_tokens)
+    except (OSError, ValueError) as error:
         raise ModelUnusableError(f"{folder}: {error}") from error
-    context_length = min(config.max_position_embeddings, cache_tokens, max_context_length)
     seconds = round(time.monotonic() - began, 1)
     log(logger, logging.INFO, "model loaded", device=device, context_length=context_length, seconds=seconds)
     return Loaded(model, tokenizer, context_length, tokenizer.template_tokens_per_message())
 
 
-def _load_tokenizer(folder: Path, vocabulary_size: int) -> ModelTokenizer:
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise ModelUnusableError(f"{folder}: its tokenizer has no tokenizer.json.")
-    return ModelTokenizer(tokenizer, _end_ids(folder, tokenizer.eos_token_id), vocabulary_size)
+def choose(device: str) -> str:
+    """What `auto` is on this machine."""
+    if device != "auto":
+        return device
+    # torch is asked only where there is a chance: it takes seconds to import.
+    if not any(Path(each).exists() for each in _GPU_DEVICES):
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _end_ids(folder: Path, end_of_sequence: int | None) -> set[int]:
-    """The tokenizer's end token, and those that generation is configured to end at."""
-    path = folder / "generation_config.json"
-    named = GenerationConfig.from_pretrained(folder).eos_token_id if path.exists() else None
-    ids = named if isinstance(named, list) else [named]
-    return {token for token in (*ids, end_of_sequence) if token is not None}
+def _architecture(folder: Path, precision: str) -> Architecture | None:
+    """What the CPU's own decoder shall compute, or None where that is left to transformers."""
+    try:
+        return read_architecture(read_json(folder / "config.json"))
+    except UnservedError as unserved:
+        if precision == "int8":
+            raise ModelUnusableError(f"{folder}: int8 is not served, for {unserved}.") from None
+        log(logger, logging.INFO, "computing with transformers, in float32", why=str(unserved))
+        return None
+
+
+def _load_decoder(
+    folder: Path,
+    architecture: Architecture,
+    precision: str,
+    threads: int,
+    cache_tokens: int,
+    context_length: int,
+    kernels: Path,
+) -> StepModel:
+    if not keep_in(kernels):
+        log(logger, logging.INFO, "compiling for this machine's CPU, once: about half a minute")
+    from services.inference.cpu.decoder import load_decoder
+
+    decoder = load_decoder(
+        folder,
+        architecture,
+        cache_tokens=cache_tokens,
+        context_length=context_length,
+        threads=threads,
+        quantize=precision != "float32",
+    )
+    decoder.warm_up()
+    return decoder
+
+
+def load_with_torch(folder: Path, device: str, threads: int, cache_tokens: int) -> StepModel:
+    """A model of any architecture that transformers computes by its attention interface. Raises ModelUnusableError."""
+    import torch
+    from transformers.utils import logging as transformers_logging
+
+    from services.inference.language_model import load_model
+
+    # They would write to the terminal by themselves.
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    if threads:
+        torch.set_num_threads(threads)  # of this thread alone
+    model = load_model(folder, torch.device(device), cache_tokens)
+    try:
+        model.warm_up()
+    except ModelUnusableError as error:
+        raise ModelUnusableError(f"{folder}: {error}") from error
+    return model
+
+
+def _sizes(folder: Path) -> tuple[int, int]:
+    """The vocabulary and the longest context, in tokens. Raises ModelUnusableError."""
+    path = folder / "config.json"
+    config = read_json(path)
+    config = config.get("text_config", config)
+    match tuple(config.get(name) for name in ("vocab_size", "max_position_embeddings")):
+        case (int(vocabulary), int(longest)):
+            return vocabulary, longest
+    from transformers import AutoConfig  # it knows what older models call them
+
+    known = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).get_text_config()
+    try:
+        return known.vocab_size, known.max_position_embeddings
+    except AttributeError:
+        raise ModelUnusableError(f"{path} does not tell vocab_size and max_position_embeddings.") from None

@@ -7,10 +7,9 @@ from itertools import chain, groupby
 from typing import cast
 
 from tokenizers import AddedToken, Tokenizer
-from transformers import PreTrainedTokenizerFast
 
 from services.chassis.errors import DomainError
-from services.inference.chat_template import frame
+from services.inference.chat_template import Render, frame
 from services.inference.engine import ChatMessage, ModelUnusableError, Role, invalid
 from services.inference.generation import EncodedChat
 from services.inference.vocabulary import read_vocabulary
@@ -28,13 +27,16 @@ Parts = list[str | int]
 
 
 class ModelTokenizer:
-    """A `Tokenizer` of a model that transformers knows. Safe for threads."""
+    """A model's `Tokenizer`. Safe for threads."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, end_ids: Collection[int], vocabulary_size: int) -> None:
-        """`vocabulary_size` is the model's, which may be more than the tokenizer's. Raises ModelUnusableError."""
-        backend: Tokenizer = tokenizer.backend_tokenizer
+    def __init__(
+        self, backend: Tokenizer, render: Render | None, end_ids: Collection[int], vocabulary_size: int
+    ) -> None:
+        """`render` applies the chat template, if there is one. `vocabulary_size` is the model's, which may be more than
+        the tokenizer's. Raises ModelUnusableError.
+        """
         added = backend.get_added_tokens_decoder()
-        self._tokenizer = tokenizer
+        self._backend, self._render = backend, render
         self._added = {token.content: number for number, token in added.items()}
         self._spelled = _pattern(list(added.values()))
         self._plain = _without_added_tokens(backend)
@@ -52,7 +54,7 @@ class ModelTokenizer:
         does. What it writes before them all, such as a default system prompt, belongs to no message; but a first
         message that is the only one of its role cannot be told apart from it, and is counted with it.
         """
-        if not self._tokenizer.chat_template:
+        if not self._render:
             raise invalid("chat", "must be absent: the model has no chat template, give it tokens")
         framed = frame(self._render, messages)
         shares = [[*self._parts(each.before), each.text, *self._parts(each.after)] for each in framed.shares]
@@ -74,9 +76,20 @@ class ModelTokenizer:
             bounds.append(max(encoded.message_tokens) + beside)
         return max(bounds)
 
-    def _render(self, messages: list[dict[str, str]], opened: bool) -> str:
-        rendered = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=opened)
-        return cast("str", rendered)
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Tokens that are this text and nothing else, whatever it spells."""
+        return tuple(self._tokenize([[text]])[0])
+
+    def spell(self, tokens: tuple[int, ...]) -> str:
+        """The tokens as text, special ones spelled out. Raises INVALID_ARGUMENT if it would read as others."""
+        content = {number: text.encode() for text, number in self._added.items()}
+        text = b"".join(content.get(token, self.vocabulary[token]) for token in tokens).decode(errors="replace")
+        read = self._backend.encode(text, add_special_tokens=False).ids
+        if [token for token in read if token in content] != [token for token in tokens if token in content]:
+            raise invalid(
+                "prompt", "must not spell the model's special tokens: this deployment's engine takes text alone"
+            )
+        return text
 
     def _parts(self, literal: str) -> Parts:
         """What a template wrote: its text, and the special tokens that it spelled."""

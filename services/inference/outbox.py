@@ -19,6 +19,8 @@ class Outbox:
 
     def put(self, name: str, event: Event) -> None:
         events = self._events.setdefault(name, [])
+        if events and isinstance(events[-1], Queued):
+            events.pop()  # whatever came since says more
         if events and (merged := _merge(events[-1], event)):
             events[-1] = merged
         else:
@@ -50,18 +52,16 @@ class Outbox:
         return taken
 
 
-def _merge(earlier: Event, later: Event) -> Event | None:
-    match earlier, later:
-        case Delta(), Delta():
-            return Delta(
-                earlier.token_offset,
-                earlier.token_ids + later.token_ids,
-                earlier.text_offset,
-                earlier.text + later.text,
-            )
-        case Queued(), Queued():
-            return later
-    return None
+def _merge(earlier: Event, later: Event) -> Delta | None:
+    if not isinstance(earlier, Delta) or not isinstance(later, Delta):
+        return None
+    return Delta(
+        earlier.token_offset,
+        earlier.token_ids + later.token_ids,
+        earlier.text_offset,
+        earlier.text + later.text,
+        earlier.logprobs + later.logprobs,
+    )
 
 
 async def follow(engine: Engine, request: Request) -> AsyncGenerator[Queued | Delta | End]:

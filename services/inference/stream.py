@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from parley.inference.v1 import inference_service_pb2 as pb
 from services.chassis.errors import DomainError
-from services.inference.engine import Cancel, End, Engine, Event, Failed, Request, invalid, overloaded
+from services.inference.engine import Cancel, End, Engine, Event, Failed, Load, Request, invalid, overloaded
 from services.inference.outbox import Outbox
-from services.inference.wire import to_event
+from services.inference.wire import to_event, to_load
 
 HEARTBEAT_SECONDS = 0.4
 """A response comes at least so often: the contract says half a second."""
@@ -23,9 +23,9 @@ class _Live:
 
 
 class GenerationStream:
-    def __init__(self, engine: Engine, read: Read, limit: int) -> None:
+    def __init__(self, engine: Engine, read: Read, load: Callable[[], Load], limit: int) -> None:
         """`limit` bounds the generations that live at once."""
-        self._engine, self._read, self._limit = engine, read, limit
+        self._engine, self._read, self._load, self._limit = engine, read, load, limit
         self._live: dict[str, _Live] = {}
         self._outbox = Outbox()
 
@@ -35,12 +35,17 @@ class GenerationStream:
         """Serves until the commands end and then the generations do; closed before, it cancels them."""
         reader = asyncio.create_task(self._follow(commands))
         reader.add_done_callback(lambda _: self._outbox.wake())
+        told: Load | None = None
         try:
             while self._live or self._outbox.pending or not reader.done():
                 events = await self._outbox.take(HEARTBEAT_SECONDS)
                 if reader.done():
                     reader.result()  # raises what was wrong with the commands
-                yield pb.GenerateManyResponse(events=[to_event(name, event) for name, event in events])
+                before, told = told, self._load()
+                yield pb.GenerateManyResponse(
+                    events=[to_event(name, event) for name, event in events],
+                    load=to_load(told) if not events or told != before else None,
+                )
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)

@@ -51,7 +51,10 @@ _BYTE_OF = _byte_alphabet()
 
 
 def _from_byte_level(piece: str) -> bytes:
-    return b"".join(bytes([_BYTE_OF[char]]) if char in _BYTE_OF else char.encode() for char in piece)
+    try:
+        return bytes(map(_BYTE_OF.__getitem__, piece))
+    except KeyError:
+        return b"".join(bytes([_BYTE_OF[char]]) if char in _BYTE_OF else char.encode() for char in piece)
 
 
 def _from_piece(piece: str) -> bytes:

@@ -51,8 +51,8 @@ class FakeMetadata:
         return pb.UpdateConversationResponse(conversation=stored)
 
     async def DeleteConversation(self, request: pb.DeleteConversationRequest) -> pb.DeleteConversationResponse:
-        self._state.conversations.pop((caller().require_account(), request.conversation_id), None)
-        return pb.DeleteConversationResponse()
+        deleted = self._state.conversations.pop((caller().require_account(), request.conversation_id), None)
+        return pb.DeleteConversationResponse(deleted=deleted is not None)
 
     async def GetSettings(self, _: pb.GetSettingsRequest) -> pb.GetSettingsResponse:
         return pb.GetSettingsResponse(settings=self._state.settings)

@@ -12,8 +12,18 @@ from tests.inference.tiny import CONTEXT_LENGTH, make_folder
 CACHE_TOKENS = 32_768
 
 
-def load_on_cpu(folder: Path, threads: int = 1, max_context_length: int = CONTEXT_LENGTH) -> Loaded:
-    return load(folder, device="cpu", threads=threads, cache_tokens=CACHE_TOKENS, max_context_length=max_context_length)
+def load_on_cpu(
+    folder: Path, threads: int = 1, max_context_length: int = CONTEXT_LENGTH, precision: str = "float32"
+) -> Loaded:
+    return load(
+        folder,
+        device="cpu",
+        precision=precision,
+        threads=threads,
+        cache_tokens=CACHE_TOKENS,
+        max_context_length=max_context_length,
+        kernels=Cache().cache.expanduser(),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from services.chassis.channel import open_channel
 from services.chassis.config import ServiceSettings
 from services.chassis.door import Door
 from services.chassis.server import Server
+from services.inference.embedder import Embedder, FakeEmbedder
 from services.inference.engine import Engine
 from services.inference.service import InferenceService
 from tests.identity import Signer
@@ -29,6 +30,7 @@ GENERATIONS_PER_STREAM = 6
 TIMEOUT = 60.0
 OWNER = pb.GenerationOwner(tenant_id="default", account_id="ann")
 DEFAULTS = parameters(temperature=0, tokens=50)
+_EMBEDDER = FakeEmbedder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,14 @@ class Served:
     """Of calls that the edge makes for Ann."""
     service: grpc.aio.Metadata
     """Of calls that conversation makes for itself."""
+    drain: Callable[[], None]
+    """Tells the server that it is about to end."""
 
 
 @asynccontextmanager
-async def served(engine: Engine) -> AsyncIterator[Served]:
+async def served(engine: Engine, embedder: Embedder | None = _EMBEDDER) -> AsyncIterator[Served]:
     signer = Signer()
-    service = InferenceService(engine, DEFAULTS, GENERATIONS_PER_STREAM)
+    service = InferenceService(engine, DEFAULTS, GENERATIONS_PER_STREAM, embedder)
     descriptor = pb.DESCRIPTOR.services_by_name["InferenceService"]
     server = Server(
         ServiceSettings(),
@@ -55,7 +59,7 @@ async def served(engine: Engine) -> AsyncIterator[Served]:
     async with running(engine), server, open_channel(f"127.0.0.1:{server.port}") as channel:
         account = signer.metadata("inference", "ann")
         itself = signer.metadata("inference", service="conversation")
-        yield Served(engine, InferenceServiceStub(channel), account, itself)
+        yield Served(engine, InferenceServiceStub(channel), account, itself, service.drain)
 
 
 def ask(text: str, generation_id: str = "g", *, model: str = "fake", **parts: object) -> pb.GenerateRequest:

@@ -1,6 +1,7 @@
 """The engine that runs models: its promises, with random weights, and what breaks without breaking the rest."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,13 @@ import torch
 from transformers import LlamaForCausalLM
 
 from services.chassis.errors import DomainError, Reason
-from services.inference.batch_engine import BatchEngine, Bounds, Loaded
-from services.inference.engine import Delta, Engine, Failed, ModelUnusableError, Request
+from services.inference.admission import Bounds
+from services.inference.batch_engine import BatchEngine, Loaded
+from services.inference.blocks import BLOCK_TOKENS
+from services.inference.draw import Drawn
+from services.inference.engine import Delta, End, Engine, Failed, ModelUnusableError, Queued, Request
 from services.inference.language_model import LanguageModel
+from services.inference.loading import load_with_torch
 from services.inference.scheduler import Chunk
 from services.inference.worker import StepModel
 from tests.inference.conftest import CACHE_TOKENS, load_on_cpu
@@ -33,6 +38,16 @@ class TestBatchEngine(EngineContract):
     pass
 
 
+class TestWithTransformers(EngineContract):
+    """What computes every architecture that the CPU's own decoder does not, and all of them on a GPU."""
+
+    @pytest.fixture
+    async def engine(self, tiny: Loaded, tiny_folder: Path) -> AsyncIterator[Engine]:
+        loaded = replace(tiny, model=load_with_torch(tiny_folder, "cpu", 1, CACHE_TOKENS))
+        async with running(BatchEngine("tiny", lambda: loaded, BOUNDS)) as engine:
+            yield engine
+
+
 class Breaking:
     """A model that breaks when it is told to."""
 
@@ -41,7 +56,7 @@ class Breaking:
         self.breaks = False
         self.stays_broken = False
 
-    def step(self, chunks: Sequence[Chunk]) -> list[int | None]:
+    def step(self, chunks: Sequence[Chunk]) -> list[Drawn | None]:
         if self.breaks:
             self.breaks = False
             raise RuntimeError("out of memory")
@@ -50,6 +65,22 @@ class Breaking:
     def warm_up(self) -> None:
         if self.stays_broken:
             raise RuntimeError("the device is gone")
+        self._model.warm_up()
+
+
+class Blocking:
+    """A model whose steps wait for a word."""
+
+    def __init__(self, model: StepModel) -> None:
+        self._model = model
+        self.began, self.goes_on = threading.Event(), threading.Event()
+
+    def step(self, chunks: Sequence[Chunk]) -> list[Drawn | None]:
+        self.began.set()
+        self.goes_on.wait()
+        return self._model.step(chunks)
+
+    def warm_up(self) -> None:
         self._model.warm_up()
 
 
@@ -83,11 +114,17 @@ async def test_an_engine_that_stays_broken_ends(tiny: Loaded) -> None:
     assert refused.value.reason is Reason.UNAVAILABLE
 
 
-async def test_nan_ends_one_reply_and_leaves_the_other(tiny_folder: Path) -> None:
-    loaded = load_on_cpu(tiny_folder)
-    assert isinstance(loaded.model, LanguageModel)
-    embedding = loaded.model._model.get_input_embeddings()
+def open_to_poison(tiny: Loaded, folder: Path) -> tuple[Loaded, torch.nn.Embedding]:
+    """A model of transformers, and what it makes of tokens."""
+    model = load_with_torch(folder, "cpu", 1, CACHE_TOKENS)
+    assert isinstance(model, LanguageModel)
+    embedding = model._model.get_input_embeddings()
     assert isinstance(embedding, torch.nn.Embedding)
+    return replace(tiny, model=model), embedding
+
+
+async def test_nan_ends_one_reply_and_leaves_the_other(tiny: Loaded, tiny_folder: Path) -> None:
+    loaded, embedding = open_to_poison(tiny, tiny_folder)
     async with running(BatchEngine("tiny", lambda: loaded, BOUNDS)) as engine:
         alone = await generate(engine, request(engine, tokens=60))
         used = {*alone.tokens, *loaded.tokenizer.encode(chat("Grüße aus 東京 👋🏽")).tokens}
@@ -100,6 +137,69 @@ async def test_nan_ends_one_reply_and_leaves_the_other(tiny_folder: Path) -> Non
             assert (await failing.until(Failed)).error.reason is Reason.ENGINE_FAILED
         assert (await staying).tokens == alone.tokens
         assert engine.load().running == 0
+
+
+async def test_nothing_that_was_not_a_number_is_found_again(tiny: Loaded, tiny_folder: Path) -> None:
+    loaded, embedding = open_to_poison(tiny, tiny_folder)
+    asked = Request("tiny", tuple(range(40, 240)), parameters(tokens=3))
+    async with running(BatchEngine("tiny", lambda: loaded, BOUNDS)) as engine:
+        with torch.inference_mode():
+            healthy = embedding.weight[60].clone()
+            embedding.weight[60] = torch.nan
+        failing = await start(engine, asked)
+        assert (await failing.until(Failed)).error.reason is Reason.ENGINE_FAILED
+        with torch.inference_mode():
+            embedding.weight[60] = healthy
+        healed = await generate(engine, asked)
+        assert healed.end.cached_prompt_tokens == 0
+        assert (await generate(engine, asked)).tokens == healed.tokens
+
+
+async def test_out_of_memory_replies_pause_and_come_out_the_same(tiny_folder: Path) -> None:
+    loaded = load_on_cpu(tiny_folder, max_context_length=512)
+    bounds = Bounds(slots=4, waiting=4, cache_tokens=512, prefill_tokens=64)
+    async with running(BatchEngine("tiny", lambda: loaded, bounds)) as engine:
+        asked = [Request("tiny", tuple(range(40 + seed, 70)), parameters(seed=seed, tokens=200)) for seed in range(4)]
+        alone = [await generate(engine, each) for each in asked]
+        assert sum(len(reply.tokens) for reply in alone) > 512
+        watched = [await start(engine, each) for each in asked]
+        queued = 0
+        for each, reply in zip(watched, alone, strict=True):
+            tokens: list[int] = []
+            while not isinstance(event := await each.until(Delta, Queued, End), End):
+                if isinstance(event, Delta):
+                    assert event.token_offset == len(tokens)
+                    tokens += event.token_ids
+                else:
+                    queued += len(tokens) > 0
+            assert tuple(tokens) == reply.tokens
+        assert queued, "one had to make room"
+        assert engine.load().cached_tokens == 0
+
+
+async def test_a_second_turn_finds_the_first_and_says_the_same(engine: Engine) -> None:
+    first = await generate(engine, Request("tiny", tuple(range(40, 120)), parameters(tokens=40), tenant="a"))
+    asked = Request("tiny", (*range(40, 120), *first.tokens, 50, 51), parameters(tokens=20), tenant="a")
+    second = await generate(engine, asked)
+    assert second.end.cached_prompt_tokens == (80 + len(first.tokens) - 1) // BLOCK_TOKENS * BLOCK_TOKENS > 0
+    stranger = await generate(engine, replace(asked, tenant="b"))
+    assert stranger.end.cached_prompt_tokens == 0
+    assert stranger.tokens == second.tokens
+
+
+async def test_it_tells_how_long_its_step_takes(tiny: Loaded) -> None:
+    blocking = Blocking(tiny.model)
+    engine = BatchEngine("tiny", lambda: replace(tiny, model=blocking), BOUNDS)
+    assert engine.stalled_seconds() == 0
+    async with running(engine):
+        assert engine.stalled_seconds() == 0
+        watched = await start(engine, request(engine, tokens=1))
+        await asyncio.to_thread(blocking.began.wait)
+        assert engine.stalled_seconds() > 0
+        blocking.goes_on.set()
+        await watched.until(End)
+        while engine.stalled_seconds():
+            await asyncio.sleep(0)
 
 
 async def test_a_model_that_cannot_be_loaded_ends_the_engine() -> None:

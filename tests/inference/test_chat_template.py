@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from services.chassis.errors import DomainError, Reason
 from services.inference.engine import ChatMessage, Role
 from services.inference.model_tokenizer import ModelTokenizer
+from services.inference.tokenizer_files import make_render
 from tests.inference.generations import chat
 from tests.inference.tiny import TEMPLATE, make_tokenizer
 
@@ -45,7 +46,7 @@ chats = st.lists(texts, min_size=1, max_size=6).map(lambda parts: chat(*parts))
 
 def tokenizer(template: str) -> ModelTokenizer:
     made = make_tokenizer(template)
-    return ModelTokenizer(made, {1}, len(made))
+    return ModelTokenizer(made.backend_tokenizer, make_render(template, {"eos_token": "<|end|>"}), {1}, len(made))
 
 
 SHAPES = {
@@ -125,7 +126,6 @@ def test_a_chat_that_the_template_refuses(template: str, messages: tuple[ChatMes
 
 def test_a_model_without_a_template_takes_no_chat() -> None:
     made = make_tokenizer()
-    made.chat_template = None
     with pytest.raises(DomainError) as refused:
-        ModelTokenizer(made, {1}, len(made)).encode(chat("hi"))
+        ModelTokenizer(made.backend_tokenizer, None, {1}, len(made)).encode(chat("hi"))
     assert list(refused.value.fields) == ["chat"]

@@ -10,14 +10,16 @@ END = End(FinishReason.STOP, 1, 2)
 
 async def test_deltas_that_gather_are_one() -> None:
     outbox = Outbox()
-    for event in (Queued(3), Queued(1), Delta(0, (1,), 0, "ä"), Delta(1, (2, 3), 2, "b"), END):
+    for event in (Queued(1), Delta(0, (1,), 0, "ä"), Queued(0), Delta(1, (2, 3), 2, "b"), END):
         outbox.put("a", event)
     outbox.put("b", Delta(5, (9,), 7, ""))
+    for place in (3, 2):
+        outbox.put("c", Queued(place))
     assert await outbox.take() == [
-        ("a", Queued(1)),
         ("a", Delta(0, (1, 2, 3), 0, "äb")),
         ("a", END),
         ("b", Delta(5, (9,), 7, "")),
+        ("c", Queued(2)),
     ]
     assert not outbox.pending
 

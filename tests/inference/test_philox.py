@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.inference.nucleus import uniform
 from services.inference.philox import philox, uniforms
 
 PUBLISHED = [
@@ -40,3 +41,4 @@ def test_numbers_are_uniform_and_do_not_repeat() -> None:
 def test_a_number_depends_on_its_seed_and_position_alone(pairs: list[tuple[int, int]]) -> None:
     together = uniforms([seed for seed, _ in pairs], [position for _, position in pairs])
     assert together.tolist() == [float(uniforms(seed, position)) for seed, position in pairs]
+    assert together.tolist() == [uniform(seed, position) for seed, position in pairs]

@@ -125,6 +125,8 @@ BAD: dict[str, pb.GenerateRequest] = {
     "parameters.max_output_tokens": ask("hi", parameters=gen.GenerationParameters(max_output_tokens=0)),
     "parameters.seed": ask("hi", parameters=gen.GenerationParameters(seed=-1)),
     "parameters.stop": ask("hi", parameters=gen.GenerationParameters(stop=["x" * 65])),
+    "parameters.json_schema": ask("hi", parameters=gen.GenerationParameters(json_schema="x" * 65_537)),
+    "parameters.top_logprobs": ask("hi", parameters=gen.GenerationParameters(top_logprobs=-1)),
 }
 
 

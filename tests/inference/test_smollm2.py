@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from services.inference.batch_engine import BatchEngine, Bounds, Loaded
+from services.inference.admission import Bounds
+from services.inference.batch_engine import BatchEngine, Loaded
 from services.inference.bundled import MODEL_ID, convert_once
 from services.inference.engine import ChatMessage, Engine, FinishReason, Request, Role
 from tests.inference.conftest import CACHE_TOKENS, Cache

@@ -1,6 +1,8 @@
 """Where models come from: what is missing or damaged is named, and one conversion serves all."""
 
+import hashlib
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BloomConfig, BloomForCausalLM
 
 from services.inference import bundled
+from services.inference import weights as weights_module
 from services.inference.engine import ModelUnusableError
 from services.inference.weights import locate, names
 from tests.inference.conftest import load_on_cpu
@@ -129,3 +132,37 @@ def test_a_conversion_that_died_is_done_again(tmp_path: Path, monkeypatch: pytes
     folder = bundled.convert_once(tmp_path)
     assert [path.name for path in folder.iterdir()] == ["whole"]
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+
+
+def test_a_conversion_that_was_changed_is_named(
+    tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundled, "_convert", lambda _, folder: shutil.copytree(tiny_folder, folder, dirs_exist_ok=True))
+    weights = locate(bundled.MODEL_ID, tmp_path) / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-4] + b"ruin")
+    os.utime(weights, (1, 1))
+    with pytest.raises(ModelUnusableError, match=r"model\.safetensors is damaged: its SHA-256"):
+        locate(bundled.MODEL_ID, tmp_path)
+    weights.write_bytes(content)
+    locate(bundled.MODEL_ID, tmp_path)
+
+
+def test_a_download_is_compared_with_what_the_hub_calls_it(
+    tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "hub" / "models--org--model"
+    snapshot = repository / "snapshots" / "abc"
+    shutil.copytree(tiny_folder, snapshot)
+    blob = repository / "blobs" / ("0" * 64)
+    blob.parent.mkdir()
+    (snapshot / "model.safetensors").rename(blob)
+    (snapshot / "model.safetensors").symlink_to(blob)
+    monkeypatch.setattr(weights_module, "_download", lambda *_: snapshot)
+    with pytest.raises(ModelUnusableError, match=r"model\.safetensors is damaged: its SHA-256"):
+        locate("org/model", tmp_path)
+    good = hashlib.sha256(blob.read_bytes()).hexdigest()
+    (snapshot / "model.safetensors").unlink()
+    blob.rename(blob.with_name(good))
+    (snapshot / "model.safetensors").symlink_to(blob.with_name(good))
+    assert locate("org/model", tmp_path) == snapshot
