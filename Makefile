@@ -1,4 +1,4 @@
-.PHONY: help setup run up status test check protos bench bench-stores backup restore clean
+.PHONY: help setup run up status test check protos bench bench-engine bench-stores backup restore clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /  make \1\t/p' Makefile | expand -t 24
 setup: ## install everything to run, test and check it
@@ -16,6 +16,8 @@ protos: ## generate gen/ from protos/
 	@scripts/setup dev && scripts/protos
 bench: ## measure the mesh and the engine
 	@scripts/bench
+bench-engine: ## measure the engine beside llama.cpp and transformers; ARGS="--quick" hands arguments on
+	@scripts/bench-engine $(ARGS)
 bench-stores: ## measure the stores on real servers
 	@scripts/bench-stores
 backup: ## write what the mesh remembers into a folder: TO=FOLDER
