@@ -59,6 +59,7 @@ class OverGrpc:
     def __init__(self, call: Any, about: dict[str, Any]) -> None:
         self._call, self.about = call, about
         self._numbers, self._broken = itertools.count(), ""
+        self._writing = asyncio.Lock()
         self._events: dict[str, asyncio.Queue[Arrival]] = {}
 
     async def read(self) -> None:
@@ -96,14 +97,18 @@ class OverGrpc:
             parameters=parameters,
             owner=OWNER,
         )
-        await self._call.write(pb.GenerateManyRequest(start=start))
+        await self._write(pb.GenerateManyRequest(start=start))
         try:
             return await self._read_reply(self._events[name], began)
         except asyncio.CancelledError:
-            await self._call.write(pb.GenerateManyRequest(cancel=pb.CancelGeneration(generation_id=name)))
+            await self._write(pb.GenerateManyRequest(cancel=pb.CancelGeneration(generation_id=name)))
             raise
         finally:
             del self._events[name]
+
+    async def _write(self, request: pb.GenerateManyRequest) -> None:
+        async with self._writing:
+            await self._call.write(request)
 
     async def _read_reply(self, events: "asyncio.Queue[Arrival]", began: float) -> Reply:
         ids: list[int] = []

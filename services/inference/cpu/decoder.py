@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ from services.inference.scheduler import Chunk
 PASS_ROWS = 256
 """Tokens that go through the layers together; a step with more takes several passes, and brings the same."""
 
+SHARED_ROWS = 4
+"""Rows to draw from that are worth another thread: half a millisecond."""
+
 
 class Decoder:
     """Belongs to the thread that calls it."""
@@ -32,6 +36,8 @@ class Decoder:
         self._vocabulary = len(weights.embedding)
         self._job = make_job(architecture, weights, cache_tokens, threads)
         self._team = Team(self._job, threads)
+        self._threads = threads
+        self._samplers = ThreadPoolExecutor(threads, thread_name_prefix="sample")
 
     @property
     def cache(self) -> tuple[Floats, Floats]:
@@ -39,7 +45,14 @@ class Decoder:
         return self._job.keys, self._job.values
 
     def step(self, chunks: Sequence[Chunk]) -> list[Drawn | None]:
-        return sample(self.forward(chunks), [chunk.generation.draw() for chunk in chunks if chunk.completes])
+        logits = self.forward(chunks)
+        draws = [chunk.generation.draw() for chunk in chunks if chunk.completes]
+        share = max(SHARED_ROWS, -(-len(draws) // self._threads))
+        shares = [slice(begin, begin + share) for begin in range(0, len(draws), share)]
+        if len(shares) <= 1:
+            return sample(logits, draws)
+        drawn = self._samplers.map(lambda part: sample(logits[part], draws[part]), shares)
+        return [each for part in drawn for each in part]
 
     def forward(self, chunks: Sequence[Chunk]) -> Floats:
         """Fills the cache, and returns the logits [rows, vocabulary] behind the chunks that complete."""

@@ -1,6 +1,8 @@
 """Threads that compute steps together. Between steps they nap; after a while without one they sleep."""
 
 import threading
+import weakref
+from collections.abc import Sequence
 
 from services.inference.cpu.forward import serve
 from services.inference.cpu.job import STEP, Job
@@ -9,15 +11,17 @@ _NEVER = 2**62
 
 
 class Team:
-    """The calling thread and `threads - 1` others. Its caller alone may call it, one step after another."""
+    """The calling thread and `threads - 1` others, which end with it. One step after another."""
 
     def __init__(self, job: Job, threads: int) -> None:
         self._job, self._threads = job, threads
         self._awake = [threading.Event() for _ in range(1, threads)]
-        self._closed = False
+        closed = threading.Event()
+        weakref.finalize(self, _close, closed, self._awake)
         for thread, awake in enumerate(self._awake, 1):
+            arguments = (job, thread, threads, awake, closed)
             # Daemons: a process may end in the middle of a step.
-            threading.Thread(target=self._serve, args=(thread, awake), name=f"step-{thread}", daemon=True).start()
+            threading.Thread(target=_serve, args=arguments, name=f"step-{thread}", daemon=True).start()
 
     def step(self) -> None:
         """Computes what stands in the job."""
@@ -28,16 +32,17 @@ class Team:
         step = int(self._job.control[STEP])
         serve(self._job, 0, self._threads, step - 1, step)
 
-    def close(self) -> None:
-        """Lets the threads end."""
-        self._closed = True
-        for awake in self._awake:
-            awake.set()
 
-    def _serve(self, thread: int, awake: threading.Event) -> None:
-        seen = int(self._job.control[STEP])
-        while not self._closed:
-            awake.wait()
-            # Before looking for a step: one that comes later sets it again.
-            awake.clear()
-            seen = serve(self._job, thread, self._threads, seen, _NEVER)
+def _serve(job: Job, thread: int, threads: int, awake: threading.Event, closed: threading.Event) -> None:
+    seen = int(job.control[STEP])
+    while not closed.is_set():
+        awake.wait()
+        # Before looking for a step: one that comes later sets it again.
+        awake.clear()
+        seen = serve(job, thread, threads, seen, _NEVER)
+
+
+def _close(closed: threading.Event, awake: Sequence[threading.Event]) -> None:
+    closed.set()
+    for each in awake:
+        each.set()
