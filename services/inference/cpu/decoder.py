@@ -48,11 +48,14 @@ class Decoder:
         logits = self.forward(chunks)
         draws = [chunk.generation.draw() for chunk in chunks if chunk.completes]
         share = max(SHARED_ROWS, -(-len(draws) // self._threads))
-        shares = [slice(begin, begin + share) for begin in range(0, len(draws), share)]
-        if len(shares) <= 1:
+        if len(draws) <= share:
             return sample(logits, draws)
-        drawn = self._samplers.map(lambda part: sample(logits[part], draws[part]), shares)
-        return [each for part in drawn for each in part]
+
+        def sample_from(begin: int) -> list[Drawn | None]:
+            return sample(logits[begin : begin + share], draws[begin : begin + share])
+
+        shares = self._samplers.map(sample_from, range(0, len(draws), share))
+        return [drawn for each in shares for drawn in each]
 
     def forward(self, chunks: Sequence[Chunk]) -> Floats:
         """Fills the cache, and returns the logits [rows, vocabulary] behind the chunks that complete."""
