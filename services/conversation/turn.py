@@ -129,7 +129,7 @@ class Story:
                 deadline = time.monotonic() + self.config.stall_seconds
             if time.monotonic() > deadline:
                 raise failure
-            await asyncio.sleep(self.router.opens_in())
+            await asyncio.sleep(self.router.opens_in(start))
         usage = gen.TokenUsage(completion_tokens=draft.token_count)
         return pb.GenerationEnd(finish_reason=gen.FINISH_REASON_CANCELLED, usage=usage)
 

@@ -60,7 +60,7 @@ def make_embedder(config: Config) -> Embedder | None:
 
 def load_model(config: Config) -> Loaded:
     folder = locate(config.model, config.cache.expanduser())
-    # Only now, because torch takes seconds to import: what is missing was named before, and the fake does without.
+    # Only now, because numba takes seconds to import, and torch more: what is missing was named before them.
     from services.inference.loading import load as load_folder
 
     return load_folder(

@@ -45,8 +45,8 @@ def load(
             model = _load_decoder(folder, architecture, precision, threads, cache_tokens, context_length, kernels)
         else:
             model = load_with_torch(folder, device, threads, cache_tokens)
-    except (OSError, ValueError) as error:
-        raise ModelUnusableError(f"{folder}: {error}") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelUnusableError(f"{folder}: {type(error).__name__}: {error}") from error
     seconds = round(time.monotonic() - began, 1)
     log(logger, logging.INFO, "model loaded", device=device, context_length=context_length, seconds=seconds)
     return Loaded(model, tokenizer, context_length, tokenizer.template_tokens_per_message())

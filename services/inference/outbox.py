@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from services.inference.engine import Delta, End, Engine, Event, Failed, Queued, Request
 
 TAKEN_TOKENS = 65_536
-"""A taking ends after the events that reach so many tokens: far below what one message of gRPC may hold."""
+"""A taking ends after the events that reach so many tokens, told probabilities included: some 1 MB of a message."""
 
 
 class Outbox:
@@ -46,10 +46,14 @@ class Outbox:
             name = next(iter(self._events))
             events = self._events.pop(name)
             taken += [(name, event) for event in events]
-            tokens += sum(len(event.token_ids) for event in events if isinstance(event, Delta))
+            tokens += sum(_size(event) for event in events if isinstance(event, Delta))
         if not self._events:
             self._filled.clear()
         return taken
+
+
+def _size(delta: Delta) -> int:
+    return len(delta.token_ids) + sum(1 + len(each.top) for each in delta.logprobs)
 
 
 def _merge(earlier: Event, later: Event) -> Delta | None:

@@ -19,7 +19,19 @@ Read = Callable[[pb.GenerateRequest], Request]
 
 @dataclass(slots=True, eq=False)
 class _Live:
-    cancel: Cancel | None = None
+    _cancel: Cancel | None = None
+    _stopped: bool = False
+
+    def started(self, cancel: Cancel) -> None:
+        self._cancel = cancel
+        if self._stopped:
+            cancel()
+
+    def stop(self) -> None:
+        """Also one that is still being started: then as soon as it is."""
+        self._stopped = True
+        if self._cancel:
+            self._cancel()
 
 
 class GenerationStream:
@@ -50,37 +62,44 @@ class GenerationStream:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
             for live in self._live.values():
-                if live.cancel:
-                    live.cancel()
+                live.stop()
 
     async def _follow(self, commands: AsyncIterator[pb.GenerateManyRequest]) -> None:
-        async for command in commands:
-            match command.WhichOneof("command"):
-                case "start":
-                    await self._start(command.start)
-                case "cancel":
-                    live = self._live.get(command.cancel.generation_id)
-                    if live and live.cancel:
-                        live.cancel()
-
-    async def _start(self, start: pb.GenerateRequest) -> None:
-        name, live = start.generation_id, _Live()
         try:
-            if name in self._live:
-                self._abandon(name)
-                raise invalid("generation_id", "must not name a generation that still lives on this stream")
-            if len(self._live) >= self._limit:
-                raise overloaded("The stream carries as many generations as it may.", retry_after=1)
-            live.cancel = await self._engine.start(self._read(start), lambda event: self._put(name, live, event))
-            self._live[name] = live
-        except DomainError as error:
-            self._outbox.put(name, Failed(error))
+            # Side by side, so that a prompt or a schema that takes long holds up no other start, and no cancellation.
+            async with asyncio.TaskGroup() as starting:
+                async for command in commands:
+                    match command.WhichOneof("command"):
+                        case "start":
+                            if live := self._enter(command.start.generation_id):
+                                starting.create_task(self._start(command.start, live))
+                        case "cancel":
+                            if live := self._live.get(command.cancel.generation_id):
+                                live.stop()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
 
-    def _abandon(self, name: str) -> None:
-        """Cancels a generation of which nothing more shall be told."""
-        live = self._live.pop(name)
-        if live.cancel:
-            live.cancel()
+    def _enter(self, name: str) -> _Live | None:
+        """A place for a generation, or None where it is refused."""
+        if earlier := self._live.pop(name, None):
+            earlier.stop()  # nothing more is told of it
+            refusal = invalid("generation_id", "must not name a generation that still lives on this stream")
+        elif len(self._live) >= self._limit:
+            refusal = overloaded("The stream carries as many generations as it may.", retry_after=1)
+        else:
+            live = self._live[name] = _Live()
+            return live
+        self._outbox.put(name, Failed(refusal))
+        return None
+
+    async def _start(self, start: pb.GenerateRequest, live: _Live) -> None:
+        name = start.generation_id
+        try:
+            cancel = await self._engine.start(self._read(start), lambda event: self._put(name, live, event))
+        except DomainError as error:
+            self._put(name, live, Failed(error))
+        else:
+            live.started(cancel)
 
     def _put(self, name: str, live: _Live, event: Event) -> None:
         if self._live.get(name) is not live:

@@ -90,7 +90,7 @@ async def test_a_replica_that_refuses_is_left_alone_and_another_takes_the_turn(m
     favourite = await taken(mesh, "c")
     favourite.refusal = OVERLOADED
     assert (await refused(mesh, "g/1", "c")).reason is Reason.ENGINE_OVERLOADED
-    assert mesh.router.opens_in() == 0
+    assert mesh.router.opens_in(a_request("next")) == 0
     asked = len(favourite.started)
     assert await taken(mesh, "c") is not favourite
     assert len(favourite.started) == asked
@@ -104,8 +104,25 @@ async def test_where_all_refuse_each_is_asked_once_and_then_left_alone_as_long_a
     assert [len(replica.started) for replica in mesh.replicas] == [1, 1, 1]
     error = await refused(mesh, "g/4", "c")
     assert (error.reason, error.retry_after is not None) == (Reason.ENGINE_OVERLOADED, True)
-    assert 15 < mesh.router.opens_in() <= 30
+    assert 15 < mesh.router.opens_in(a_request("next")) <= 30
     assert [len(replica.started) for replica in mesh.replicas] == [1, 1, 1]
+
+
+async def test_what_is_too_much_of_one_tenant_or_of_no_hurry_closes_no_replica_to_the_others(mesh: Mesh) -> None:
+    favourite = await taken(mesh, "c")
+    for replica in mesh.replicas:
+        replica.refusal = OVERLOADED
+    greedy, patient = a_request("greedy"), a_request("patient")
+    greedy.owner.tenant_id = "greedy"
+    patient.priority = pb.PRIORITY_BATCH
+    for request in (greedy, patient):
+        while mesh.router.opens_in(request) == 0:
+            with suppress(DomainError):
+                async with mesh.router.generate(request, "c") as generation:
+                    await ended(generation)
+    for replica in mesh.replicas:
+        replica.refusal = None
+    assert await taken(mesh, "c") is favourite
 
 
 async def test_what_no_other_replica_would_do_better_leaves_it_open(mesh: Mesh) -> None:
@@ -126,7 +143,7 @@ async def test_a_turn_of_a_lost_replica_goes_to_another_at_once() -> None:
             async with mesh.router.generate(a_request("g/1"), "c") as generation:
                 await servers[replicas.index(favourite)].stop(0)
                 assert not await ended(generation)
-        assert mesh.router.opens_in() == 0
+        assert mesh.router.opens_in(a_request("next")) == 0
         assert await taken(mesh, "c") is not favourite
 
 
@@ -182,7 +199,7 @@ async def test_without_a_replica_a_turn_is_lost_and_a_question_unavailable() -> 
         with pytest.raises(ReplicaLostError):
             async with mesh.router.generate(a_request("g"), "c"):
                 pass
-        assert mesh.router.opens_in() > 0
+        assert mesh.router.opens_in(a_request("next")) > 0
         with pytest.raises(DomainError) as away:
             await mesh.router.count_tokens(pb.CountTokensRequest())
         assert away.value.reason is Reason.UNAVAILABLE

@@ -75,7 +75,8 @@ class Services:
         self.ended.set()
 
     # the engines
-    def opens_in(self) -> float:
+    def opens_in(self, request: pb.GenerateRequest) -> float:
+        assert request.owner.tenant_id == self.turn.tenant_id
         return 0
 
     @asynccontextmanager

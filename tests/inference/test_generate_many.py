@@ -9,6 +9,7 @@ import pytest
 from parley.inference.v1 import generation_pb2 as gen
 from parley.inference.v1 import inference_service_pb2 as pb
 from services.chassis.errors import DomainError, Reason, from_rpc, from_status
+from services.inference.engine import Cancel, Request, Sink
 from services.inference.fake import FakeEngine, Pace
 from tests.inference.serving import GENERATIONS_PER_STREAM, TIMEOUT, Served, ask, served
 
@@ -67,6 +68,33 @@ class Stream:
 
     async def failure(self, generation_id: str) -> DomainError:
         return from_status((await self.until_last(generation_id)).failure)
+
+
+class Waiting(FakeEngine):
+    """One that starts nothing whose prompt says so before it may."""
+
+    def __init__(self) -> None:
+        super().__init__(slots=8, pace=Pace(tokens_per_second=500))
+        self.may_start = asyncio.Event()
+
+    async def start(self, request: Request, sink: Sink) -> Cancel:
+        if "wait" in str(request.prompt):
+            await self.may_start.wait()
+        return await super().start(request, sink)
+
+
+async def test_one_that_takes_long_to_start_holds_up_no_other_and_can_be_cancelled() -> None:
+    engine = Waiting()
+    async with served(engine) as inference:
+        stream = Stream(inference)
+        await stream.start(ask("wait", generation_id="slow", parameters=LONG), ask("words=3", generation_id="quick"))
+        assert (await stream.until_last("quick")).HasField("end")
+        await stream.cancel("slow")
+        # What comes after the cancellation shows that it was read.
+        await stream.start(ask("words=3", generation_id="next"))
+        await stream.until_last("next")
+        engine.may_start.set()
+        assert (await stream.until_last("slow")).end.finish_reason == gen.FINISH_REASON_CANCELLED
 
 
 async def until_idle(inference: Served) -> None:

@@ -13,7 +13,7 @@ AGAIN_SECONDS = 5.0
 """How often a name is resolved. A replica that came is found within it; one that went is noticed by its stream."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""From a name and a port to IP addresses. Raises OSError."""
+"""From a name and a port to IP addresses. Raises OSError, or UnicodeError for what is no name."""
 
 
 async def resolve(name: str, port: int) -> Sequence[str]:
@@ -38,7 +38,7 @@ class Resolved:
         while True:
             try:
                 found = frozenset(at(address, self._port) for address in await self._resolve(self._name, self._port))
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 if not failing:
                     log(logger, logging.WARNING, "name not resolved", name=self._name, why=type(error).__name__)
                 failing, found = True, known

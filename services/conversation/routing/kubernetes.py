@@ -32,7 +32,7 @@ class _TornError(Exception):
 
 FAILURES = (
     *(client.ApiException, config.ConfigException, urllib3.exceptions.HTTPError, OSError),
-    *(_TornError, LookupError, TypeError, AttributeError),  # an answer that has not the shape of this API
+    *(_TornError, LookupError, TypeError, ValueError, AttributeError),  # an answer that has not the shape of this API
 )
 
 Tell = Callable[[frozenset[str]], None]

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -18,6 +17,7 @@ from services.chassis.telemetry import log
 from services.chassis.tokens import Tokens
 from services.conversation.routing.estimate import tokens_of
 from services.conversation.routing.generation import Generation, ReplicaLostError
+from services.conversation.routing.refusals import Refusals
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ STREAM_SECONDS = 24 * 3600.0
 RECONNECT_SECONDS = (0.1, 1.0)
 """The first and the longest pause before a dead stream is opened again."""
 MAX_COMMANDS = 10_000
+_EXPECTED = (grpc.aio.AioRpcError, asyncio.InvalidStateError, DomainError, TimeoutError)
+"""What a replica that is away looks like."""
 
 
 class Replica:
@@ -37,8 +39,7 @@ class Replica:
         self.connected = False
         self.load: pb.GetLoadResponse | None = None
         """What it last said of itself; None until it does."""
-        self.refuses_until = float("-inf")
-        """On the monotonic clock: it asked to be left alone so long."""
+        self.refusals = Refusals()
         self._channel = open_channel(address, idempotent=["parley.inference.v1.InferenceService"])
         self.peer = Peer("inference", self._channel, tokens)
         self.stub = InferenceServiceStub(self._channel)
@@ -58,10 +59,6 @@ class Replica:
     @property
     def draining(self) -> bool:
         return self.load is not None and self.load.draining
-
-    def refuse(self, seconds: float) -> None:
-        """It takes nothing new for so long."""
-        self.refuses_until = time.monotonic() + seconds
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -102,8 +99,8 @@ class Replica:
             try:
                 async for _ in self._responses():
                     pause = RECONNECT_SECONDS[0]
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, DomainError, TimeoutError) as error:
-                if self.connected:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the replica may be back in a moment
+                if self.connected or not isinstance(error, _EXPECTED):
                     log(logger, logging.WARNING, "replica lost", address=self.address, why=type(error).__name__)
             finally:
                 self.connected = False

@@ -11,7 +11,8 @@ from services.chassis.errors import DomainError, Reason
 from services.conversation.routing.asked import turn_of
 from services.conversation.routing.fleet import Fleet
 from services.conversation.routing.generation import Generation, ReplicaLostError
-from services.conversation.routing.policy import Policy, Standing, Turn
+from services.conversation.routing.policy import Policy, Standing
+from services.conversation.routing.refusals import line_of
 from services.conversation.routing.replica import Replica
 
 RETRY_SECONDS = 0.5
@@ -40,27 +41,31 @@ class Router:
     async def generate(self, request: pb.GenerateRequest, conversation_id: str = "") -> AsyncIterator[Generation]:
         """A generation on the replica that knows the conversation, or on another where that one has too much to do.
 
-        A replica that fails or refuses is left alone for a while, so that the next attempt goes to another. Raises
+        A replica that fails is left alone for a while, and one that refuses by the tenant's requests of that priority,
+        so that the next attempt goes to another. Raises
         ReplicaLostError where none is connected, and ENGINE_OVERLOADED while all are left alone.
         """
-        replica = self._choose(turn_of(request, conversation_id))
+        replica = self._choose(request, conversation_id)
         try:
             async with replica.generate(request) as generation:
                 yield generation
         except ReplicaLostError:
-            replica.refuse(LEFT_ALONE_SECONDS[0])
+            replica.refusals.refuse(LEFT_ALONE_SECONDS[0], None)
             raise
         except DomainError as error:
             if error.reason in _FULL:
-                replica.refuse(min(max(error.retry_after or 0, LEFT_ALONE_SECONDS[0]), LEFT_ALONE_SECONDS[1]))
+                seconds = min(max(error.retry_after or 0, LEFT_ALONE_SECONDS[0]), LEFT_ALONE_SECONDS[1])
+                # What is too much of one tenant, or of no hurry, says nothing of the others.
+                line = line_of(request) if error.reason is Reason.ENGINE_OVERLOADED else None
+                replica.refusals.refuse(seconds, line)
             raise
 
-    def opens_in(self) -> float:
-        """Seconds after which another attempt may find a replica: 0 where one takes turns now."""
+    def opens_in(self, request: pb.GenerateRequest) -> float:
+        """Seconds after which another attempt may find a replica: 0 where one takes such requests now."""
         connected = self._connected()
         if not connected:
             return LEFT_ALONE_SECONDS[0]
-        until = min(replica.refuses_until for replica in connected)
+        until = min(replica.refusals.until(line_of(request)) for replica in connected)
         return max(0.0, until - time.monotonic()) * self._draw.uniform(1, 1 + JITTER)
 
     async def model(self, model_id: str) -> pb.Model:
@@ -84,15 +89,15 @@ class Router:
         """Those that may be given something new, now or later."""
         return [replica for replica in self._fleet.replicas if replica.connected and not replica.draining]
 
-    def _choose(self, turn: Turn) -> Replica:
+    def _choose(self, request: pb.GenerateRequest, conversation_id: str) -> Replica:
         connected = self._connected()
         if not connected:
             raise ReplicaLostError
-        now = time.monotonic()
-        open_ = {replica.address: replica for replica in connected if replica.refuses_until <= now}
+        now, line, turn = time.monotonic(), line_of(request), turn_of(request, conversation_id)
+        open_ = {replica.address: replica for replica in connected if replica.refusals.until(line) <= now}
         if not open_:
             message = "Every inference replica has too much to do."
-            raise DomainError(Reason.ENGINE_OVERLOADED, message, retry_after=self.opens_in())
+            raise DomainError(Reason.ENGINE_OVERLOADED, message, retry_after=self.opens_in(request))
         return open_[self._policy.choose(turn, [_standing(replica) for replica in open_.values()], now)]
 
     def _any(self) -> Replica:

@@ -18,6 +18,7 @@ class UnservedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
+    vocabulary: int
     layers: int
     hidden: int
     heads: int
@@ -49,11 +50,15 @@ def read_architecture(config: dict[str, Any]) -> Architecture:
         raise UnservedError("its projections have biases")
     heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
     head_size = config.get("head_dim") or config["hidden_size"] // heads
+    key_heads = config.get("num_key_value_heads") or heads
+    if head_size % 2 or heads % key_heads:
+        raise UnservedError(f"it has {heads} heads of {head_size} and {key_heads} of keys")
     return Architecture(
+        vocabulary=config["vocab_size"],
         layers=layers,
         hidden=config["hidden_size"],
         heads=heads,
-        key_heads=config.get("num_key_value_heads") or heads,
+        key_heads=key_heads,
         head_size=head_size,
         intermediate=config["intermediate_size"],
         epsilon=config["rms_norm_eps"],

@@ -23,7 +23,7 @@ _SMALLEST_EXPONENT, _BIAS, _MANTISSA = np.float32(-126), np.float32(127), np.flo
 _P0, _P1, _P2, _P3, _P4, _P5, _P6, _P7 = (np.float32(math.log(2) ** n / math.factorial(n)) for n in range(8))
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def exponential(value: Any) -> Any:
     """e to a power of at most 0, in float32; 0 where that would be below the normal ones, NaN for NaN."""
     power = value * _LOG2_E
@@ -37,7 +37,7 @@ def exponential(value: Any) -> Any:
     return _ZERO if power < _SMALLEST_EXPONENT else power
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def largest_of(row: Any) -> Any:
     """The largest magnitude of a row; NaN if there is one."""
     # Magnitudes order as their bits do, and NaN's are above all others.
@@ -47,7 +47,7 @@ def largest_of(row: Any) -> Any:
     return float_of_bits(largest)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def sum_of(row: Any) -> Any:
     """The sum of a row, of lanes first."""
     lanes = np.zeros(_LANES, np.float32)
@@ -63,7 +63,7 @@ def sum_of(row: Any) -> Any:
     return total
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def normalize(source: Any, weight: Any, epsilon: Any, target: Any) -> None:
     """Root mean square normalization: B. Zhang and R. Sennrich, NeurIPS 2019. `source` may be `target`."""
     lanes = np.zeros(_LANES, np.float32)
@@ -78,7 +78,7 @@ def normalize(source: Any, weight: Any, epsilon: Any, target: Any) -> None:
         target[place] = source[place] * scale * weight[place]
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def gate(gates_and_values: Any, target: Any) -> None:
     """SwiGLU (N. Shazeer, 2020): silu(gate) * value, of a row with the gates before the values. It stays as it is."""
     size = target.shape[0]
@@ -89,7 +89,7 @@ def gate(gates_and_values: Any, target: Any) -> None:
         target[place] = (silu if each >= _ZERO else silu * falling) * gates_and_values[size + place]
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def rotate(head: Any, cosines: Any, sines: Any) -> None:
     """Rotary position (J. Su et al., 2021) of a head, whose halves are the two parts of each number."""
     half = cosines.shape[0]
@@ -107,7 +107,7 @@ def lay(source: Any, target: Any, scales: Any, row: Any, limit: Any) -> None:
     raise NotImplementedError
 
 
-@overload(lay, jit_options={"nogil": True})
+@overload(lay, jit_options={"nogil": True, "error_model": "numpy"})
 def _lay(source: Any, target: Any, scales: Any, row: Any, limit: Any) -> Any:
     def quantized(source: Any, target: Any, scales: Any, row: Any, limit: Any) -> None:
         largest = largest_of(source)

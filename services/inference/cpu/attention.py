@@ -18,7 +18,7 @@ assert BLOCK_TOKENS == OUTPUTS, "a block's scores are one tile"
 _ZERO = np.float32(0)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _normalize(scores: Any, scale: Any, first: int, last: int) -> None:
     """Softmax of the scores from `first` to `last`, times the scale. Those before `first` become 0."""
     seen = scores[first : last + 1]
@@ -31,7 +31,7 @@ def _normalize(scores: Any, scale: Any, first: int, last: int) -> None:
     scores[:first] = _ZERO
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def attend(
     query: Any,
     keys: Any,

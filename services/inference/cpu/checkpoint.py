@@ -1,7 +1,7 @@
 """A folder's safetensors, as the arrays that a step reads."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ class Checkpoint:
         for name in sorted(set(names)):
             self._read_header(folder / name)
 
-    def __call__(self, name: str) -> Floats:
-        """A tensor in float32. Raises ModelUnusableError if there is none."""
+    def __call__(self, name: str, shape: tuple[int, ...]) -> Floats:
+        """A tensor in float32. Raises ModelUnusableError if there is none of this shape."""
         # What is one and the same is stored once, under a name that the metadata tells.
         place = self._places.get(name) or self._places.get(self._aliases.get(name, ""))
         if not place:
@@ -41,8 +41,11 @@ class Checkpoint:
         path, start, entry = place
         if entry["dtype"] not in _KINDS:
             raise ModelUnusableError(f"{path}: {name} is of the type {entry['dtype']}, which is not served.")
+        # What is compiled looks at no bounds: a shape that config.json does not mean would lead outside.
+        if tuple(entry["shape"]) != shape:
+            raise ModelUnusableError(f"{path}: {name} is {entry['shape']}, and config.json wants {list(shape)}.")
         begin, _ = entry["data_offsets"]
-        stored = np.memmap(path, _KINDS[entry["dtype"]], "r", start + begin, tuple(entry["shape"]))
+        stored = np.memmap(path, _KINDS[entry["dtype"]], "r", start + begin, shape)
         wide = (stored.astype(np.uint32) << 16).view(np.float32) if entry["dtype"] == "BF16" else stored
         read: Floats = wide.view(np.ndarray).astype(np.float32, copy=False)
         # A mapped one is: what is compiled is compiled for either, or for both.
@@ -57,39 +60,49 @@ class Checkpoint:
         self._places |= {name: (path, 8 + size, entry) for name, entry in header.items()}
 
 
-def read_weights(
-    tensor: Callable[[str], Floats], architecture: Architecture, context_length: int, *, quantize: bool
-) -> Weights:
-    """Reads and packs a model's weights. Raises ModelUnusableError for what is missing."""
+Shape = tuple[int, ...]
 
-    def of_layers(*names: str) -> Iterator[Floats]:
+
+def read_weights(
+    tensor: Callable[[str, Shape], Floats], architecture: Architecture, context_length: int, *, quantize: bool
+) -> Weights:
+    """Reads and packs a model's weights. Raises ModelUnusableError for what is missing or of another shape."""
+    hidden, intermediate, size = architecture.hidden, architecture.intermediate, architecture.head_size
+    queries, keys = architecture.heads * size, architecture.key_heads * size
+    projections = {"self_attn.q_proj": queries, "self_attn.k_proj": keys, "self_attn.v_proj": keys}
+
+    def of_layers(shapes: Mapping[str, Shape]) -> Iterator[Floats]:
         """Some tensors under one another, layer by layer."""
         for layer in range(architecture.layers):
-            yield np.concatenate([tensor(f"model.layers.{layer}.{name}") for name in names])
+            yield np.concatenate([tensor(f"model.layers.{layer}.{name}", shape) for name, shape in shapes.items()])
 
-    def matrices(*names: str) -> Matrices:
-        return pack(of_layers(*(f"{name}.weight" for name in names)), architecture.layers, quantize=quantize)
+    def matrices(outputs: Mapping[str, int], inputs: int) -> Matrices:
+        shapes = {f"{name}.weight": (rows, inputs) for name, rows in outputs.items()}
+        return pack(of_layers(shapes), architecture.layers, quantize=quantize)
 
-    def lines(*names: str, given: bool = True) -> Floats:
-        return np.stack(list(of_layers(*names))) if given else np.zeros((architecture.layers, 0), np.float32)
+    def lines(sizes: Mapping[str, int], *, given: bool = True) -> Floats:
+        if not given:
+            return np.zeros((architecture.layers, 0), np.float32)
+        return np.stack(list(of_layers({name: (length,) for name, length in sizes.items()})))
 
-    projections = [f"self_attn.{name}_proj" for name in "qkv"]
-    embedding = tensor("model.embed_tokens.weight")
-    head = embedding if architecture.tied else tensor("lm_head.weight")
+    embedding = tensor("model.embed_tokens.weight", (architecture.vocabulary, hidden))
+    head = embedding if architecture.tied else tensor("lm_head.weight", (architecture.vocabulary, hidden))
     # In double precision, so that machines whose sines differ in the last bit agree when it is taken off.
     angles = np.arange(context_length, dtype=np.float64)[:, None] * architecture.frequencies
     return Weights(
         embedding=embedding,
-        attention_norm=lines("input_layernorm.weight"),
-        query_norm=lines("self_attn.q_norm.weight", given=architecture.normed),
-        key_norm=lines("self_attn.k_norm.weight", given=architecture.normed),
-        mlp_norm=lines("post_attention_layernorm.weight"),
-        final_norm=np.array(tensor("model.norm.weight")),
-        query_key_value=matrices(*projections),
-        query_key_value_bias=lines(*(f"{name}.bias" for name in projections), given=architecture.biased),
-        output=matrices("self_attn.o_proj"),
-        gate_up=matrices("mlp.gate_proj", "mlp.up_proj"),
-        down=matrices("mlp.down_proj"),
+        attention_norm=lines({"input_layernorm.weight": hidden}),
+        query_norm=lines({"self_attn.q_norm.weight": size}, given=architecture.normed),
+        key_norm=lines({"self_attn.k_norm.weight": size}, given=architecture.normed),
+        mlp_norm=lines({"post_attention_layernorm.weight": hidden}),
+        final_norm=np.array(tensor("model.norm.weight", (hidden,))),
+        query_key_value=matrices(projections, hidden),
+        query_key_value_bias=lines(
+            {f"{name}.bias": rows for name, rows in projections.items()}, given=architecture.biased
+        ),
+        output=matrices({"self_attn.o_proj": hidden}, queries),
+        gate_up=matrices({"mlp.gate_proj": intermediate, "mlp.up_proj": intermediate}, hidden),
+        down=matrices({"mlp.down_proj": hidden}, intermediate),
         head=pack([head], 1, quantize=quantize),
         cosines=np.cos(angles).astype(np.float32),
         sines=np.sin(angles).astype(np.float32),

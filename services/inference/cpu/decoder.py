@@ -1,6 +1,5 @@
 """A `StepModel` on the CPU: steps of int8 or float32 products over blocks of keys and values."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from services.inference.blocks import BLOCK_TOKENS
 from services.inference.cpu.architecture import Architecture
 from services.inference.cpu.checkpoint import Checkpoint, read_weights
+from services.inference.cpu.cores import cores
 from services.inference.cpu.forward import PHASES
 from services.inference.cpu.job import CONTROLS, ROWS, WANTED, Floats, Job, Weights
 from services.inference.cpu.packing import PAIR, padded
@@ -31,8 +31,8 @@ class Decoder:
     """Belongs to the thread that calls it."""
 
     def __init__(self, architecture: Architecture, weights: Weights, cache_tokens: int, threads: int = 0) -> None:
-        """0 `threads` is one for each core that this process may use."""
-        threads = threads or len(os.sched_getaffinity(0))
+        """0 `threads` is one for each core that this process may keep busy."""
+        threads = threads or cores()
         self._vocabulary = len(weights.embedding)
         self._job = make_job(architecture, weights, cache_tokens, threads)
         self._team = Team(self._job, threads)

@@ -38,7 +38,7 @@ class _Crew(NamedTuple):
     threads: int
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _wait_for_all(crew: Any) -> None:
     arrived = fetch_add(crew.control, ARRIVED, 1)
     due = (arrived // crew.threads + 1) * crew.threads
@@ -49,7 +49,7 @@ def _wait_for_all(crew: Any) -> None:
             yield_thread()
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _multiply(
     crew: Any, phase: int, weights: Any, scales: Any, inputs: Any, row_scales: Any, outputs: Any, rows: int, add: bool
 ) -> None:
@@ -74,7 +74,7 @@ def _multiply(
     _wait_for_all(crew)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _embed(crew: Any, phase: int, embedding: Any, tokens: Any, hidden: Any, rows: int) -> None:
     while True:
         row = fetch_add(crew.tickets, phase, 1)
@@ -84,7 +84,7 @@ def _embed(crew: Any, phase: int, embedding: Any, tokens: Any, hidden: Any, rows
     _wait_for_all(crew)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _normalize(
     crew: Any, phase: int, hidden: Any, norm: Any, epsilon: Any, limit: Any, inputs: Any, row_scales: Any, rows: int
 ) -> None:
@@ -99,7 +99,7 @@ def _normalize(
     _wait_for_all(crew)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _rotate(
     crew: Any,
     phase: int,
@@ -142,7 +142,7 @@ def _rotate(
     _wait_for_all(crew)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _attend(
     crew: Any,
     phase: int,
@@ -176,7 +176,7 @@ def _attend(
     _wait_for_all(crew)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _lay(crew: Any, phase: int, source: Any, limit: Any, inputs: Any, row_scales: Any, rows: int) -> None:
     while True:
         row = fetch_add(crew.tickets, phase, 1)
@@ -186,7 +186,7 @@ def _lay(crew: Any, phase: int, source: Any, limit: Any, inputs: Any, row_scales
     _wait_for_all(crew)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _gate(crew: Any, phase: int, gated: Any, size: int, limit: Any, inputs: Any, row_scales: Any, rows: int) -> None:
     values = np.empty(size, np.float32)
     while True:
@@ -198,7 +198,7 @@ def _gate(crew: Any, phase: int, gated: Any, size: int, limit: Any, inputs: Any,
     _wait_for_all(crew)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _pick(crew: Any, phase: int, hidden: Any, wanted: Any, picked: Any, rows: int) -> None:
     """The lines of the residual stream whose logits are wanted."""
     while True:
@@ -209,7 +209,7 @@ def _pick(crew: Any, phase: int, hidden: Any, wanted: Any, picked: Any, rows: in
     _wait_for_all(crew)
 
 
-@njit(nogil=True)
+@njit(nogil=True, error_model="numpy")
 def _compute(job: Any, thread: int, threads: int) -> None:
     """One thread's part of a step; returns once all have done theirs."""
     crew = _Crew(job.control, job.tickets, thread, threads)
@@ -281,7 +281,14 @@ def _compute(job: Any, thread: int, threads: int) -> None:
     _multiply(crew, phase + 2, head.weights[0], head.scales[0], job.narrow, scales, job.logits, wanted, False)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
+def publish(control: Any) -> int:
+    """Lets all threads see a new step, and all that was written into the job before. Returns the step before it."""
+    before: int = fetch_add(control, STEP, 1)
+    return before
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def serve(job: Any, thread: int, threads: int, seen: int, last: int) -> int:
     """Computes this thread's part of each step after `seen` up to `last`; returns the last one, also if none comes.
 

@@ -45,7 +45,7 @@ def pack(matrices: Iterable[Floats], layers: int, *, quantize: bool) -> Matrices
     return Matrices(weights, scales, np.float32(activation_limit(inputs) if quantize else 1))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _quantize(matrix: Any, weights: Any, scales: Any) -> None:
     outputs, inputs = matrix.shape
     for output in range(outputs):
@@ -59,7 +59,7 @@ def _quantize(matrix: Any, weights: Any, scales: Any) -> None:
             weights[panel, each // PAIR, place + each % PAIR] = np.int8(np.rint(matrix[output, each] * factor))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _lay(matrix: Any, weights: Any) -> None:
     outputs, inputs = matrix.shape
     for output in range(outputs):

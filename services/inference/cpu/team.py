@@ -4,7 +4,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 
-from services.inference.cpu.forward import serve
+from services.inference.cpu.forward import publish, serve
 from services.inference.cpu.job import STEP, Job
 
 _NEVER = 2**62
@@ -19,22 +19,21 @@ class Team:
         closed = threading.Event()
         weakref.finalize(self, _close, closed, self._awake)
         for thread, awake in enumerate(self._awake, 1):
-            arguments = (job, thread, threads, awake, closed)
+            # The step is read here: the thread may begin after the first one was asked for.
+            arguments = (job, thread, threads, int(job.control[STEP]), awake, closed)
             # Daemons: a process may end in the middle of a step.
             threading.Thread(target=_serve, args=arguments, name=f"step-{thread}", daemon=True).start()
 
     def step(self) -> None:
         """Computes what stands in the job."""
         self._job.tickets[:] = 0
-        self._job.control[STEP] += 1
+        seen = publish(self._job.control)
         for awake in self._awake:
             awake.set()
-        step = int(self._job.control[STEP])
-        serve(self._job, 0, self._threads, step - 1, step)
+        serve(self._job, 0, self._threads, seen, seen + 1)
 
 
-def _serve(job: Job, thread: int, threads: int, awake: threading.Event, closed: threading.Event) -> None:
-    seen = int(job.control[STEP])
+def _serve(job: Job, thread: int, threads: int, seen: int, awake: threading.Event, closed: threading.Event) -> None:
     while not closed.is_set():
         awake.wait()
         # Before looking for a step: one that comes later sets it again.

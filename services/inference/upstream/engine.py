@@ -1,11 +1,13 @@
 """The engine whose model another server runs."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from services.chassis.errors import DomainError
+from services.chassis.telemetry import log
 from services.inference.engine import (
     Cancel,
     ChatMessage,
@@ -30,6 +32,8 @@ from services.inference.upstream.piece import TextTokenizer
 from services.inference.upstream.places import Places
 from services.inference.upstream.speech import Listener, Speech
 from services.inference.upstream.watch import Watch
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,9 @@ class UpstreamEngine:
             await speech.follow()
         except DomainError as error:
             return Failed(error)
+        except Exception as error:  # noqa: BLE001 - it ends the reply that it is about, not the others
+            log(logger, logging.ERROR, "an upstream's answer was not understood", why=repr(error))
+            return Failed(engine_failed("The upstream answered what none does."))
         assert generation.reply.finish_reason
         return replace(generation.end(generation.reply.finish_reason), cached_prompt_tokens=speech.cached_prompt_tokens)
 

@@ -65,11 +65,13 @@ class Watch:
             if not self.green:
                 await self._describe()
             self.queue_length = await queue_length(self._connection, self.dialect)
-        except DomainError as error:
+        except ModelUnusableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it answered, it is no upstream as long as it does
             self._failures += 1
-            self._why = error.message
+            self._why = error.message if isinstance(error, DomainError) else "The upstream answers what none does."
             if self.green and self._failures >= PATIENCE:
-                log(logger, logging.WARNING, "the upstream is gone", why=error.message)
+                log(logger, logging.WARNING, "the upstream is gone", why=self._why)
                 self._green.clear()
         else:
             self._failures = 0
@@ -77,6 +79,8 @@ class Watch:
     async def _describe(self) -> None:
         described = await describe(self._connection, self._model, self._wanted)
         lengths = [length for length in (described.context_length, self._bound) if length]
+        if not lengths and self.context_length:
+            raise DomainError(Reason.UNAVAILABLE, "The upstream does not tell its context length any more.")
         if not lengths:
             raise ModelUnusableError(
                 f"{self._model}: the upstream does not tell its context length. Set PARLEY_UPSTREAM_CONTEXT_LENGTH."

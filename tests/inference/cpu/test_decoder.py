@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import log_softmax
 from transformers import AutoModelForCausalLM
 
 from services.inference.batch_engine import Loaded
 from services.inference.bundled import convert_once
 from services.inference.cpu.architecture import UnservedError, read_architecture
+from services.inference.cpu.cores import cores
 from services.inference.cpu.decoder import PASS_ROWS, Decoder
-from services.inference.engine import Parameters
+from services.inference.engine import ModelUnusableError, Parameters
 from services.inference.generation import Generation
 from services.inference.reply import Reply
 from services.inference.scheduler import Chunk
@@ -162,11 +164,14 @@ def test_threads_change_no_bit(threads: int, tmp_path: Path) -> None:
         ({"attention_bias": True}, "its projections have biases"),
         ({"rope_parameters": {"rope_type": "longrope"}}, "its rotation is longrope"),
         ({"partial_rotary_factor": 0.5}, "it rotates a part of each head"),
+        ({"num_key_value_heads": 3}, "it has 4 heads of 16 and 3 of keys"),
+        ({"head_dim": 17}, "it has 4 heads of 17"),
     ],
 )
 def test_what_it_does_not_compute_it_names(chosen: dict[str, object], why: str) -> None:
     config = {
         "model_type": "llama",
+        "vocab_size": 320,
         "num_attention_heads": 4,
         "num_hidden_layers": 1,
         "hidden_size": 64,
@@ -176,3 +181,30 @@ def test_what_it_does_not_compute_it_names(chosen: dict[str, object], why: str) 
     assert read_architecture(config).head_size == 16
     with pytest.raises(UnservedError, match=why):
         read_architecture(config | chosen)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.embed_tokens", "model.layers.1.mlp.gate_proj", "model.layers.2.input_layernorm"]
+)
+def test_a_tensor_of_another_shape_than_the_configuration_says_is_refused(name: str, tmp_path: Path) -> None:
+    make_family("llama", tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    wrong = tensors[f"{name}.weight"]
+    tensors[f"{name}.weight"] = torch.cat([wrong, wrong])
+    save_file(tensors, path)
+    with pytest.raises(ModelUnusableError, match=f"{name}.weight is .*, and config.json wants "):
+        load_on_cpu(tmp_path)
+
+
+def test_a_container_gets_no_more_threads_than_its_share(tmp_path: Path) -> None:
+    limit = tmp_path / "cpu.max"
+    everything = cores(limit)
+    for written, expected in (
+        ("max 100000", everything),
+        ("100000 100000", 1),
+        ("50000 100000", 1),
+        ("odd", everything),
+    ):
+        limit.write_text(written)
+        assert cores(limit) == expected

@@ -29,7 +29,7 @@ class Fault:
     after: int = 0
     """Tokens before it goes wrong, if `status` is 200."""
     kind: str = ""
-    """cut, end, hang, garbage, stranger, error"""
+    """cut, end, hang, garbage, nested, stranger, error"""
 
 
 @dataclass(slots=True)
@@ -136,6 +136,7 @@ class FakeServer:
 
 _WRONG = {
     "garbage": '{"choices": [{',
+    "nested": "[" * 50_000,
     "stranger": "[1]",
     "error": '{"error": {"message": "EngineDeadError", "code": 500}}',
 }

@@ -38,6 +38,7 @@ TOO_LONG = """{"error": {"message": "This model's maximum context length is 10 t
         (Fault(after=3, kind="end"), Reason.UNAVAILABLE, 1),
         (Fault(after=3, kind="error"), Reason.UNAVAILABLE, 1),
         (Fault(after=3, kind="garbage"), Reason.ENGINE_FAILED, None),
+        (Fault(after=3, kind="nested"), Reason.ENGINE_FAILED, None),
         (Fault(after=3, kind="stranger"), Reason.ENGINE_FAILED, None),
     ],
 )
@@ -118,6 +119,18 @@ async def test_health_is_red_while_the_upstream_is_gone_and_green_again(monkeypa
             await start(engine, request(engine))
         assert overloaded.value.reason is Reason.ENGINE_OVERLOADED
         server.healthy = True
+        while not engine.models()[0].ready:
+            await asyncio.sleep(0.01)
+        await generate(engine, request(engine))
+
+
+async def test_a_gauge_that_is_no_number_is_a_failed_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.inference.upstream.watch.LOOK_SECONDS", 0.01)
+    async with upstream("vllm") as (engine, server):
+        server.metrics = 'vllm:num_requests_waiting{engine="0"} +Inf\n'
+        while engine.models()[0].ready:
+            await asyncio.sleep(0.01)
+        server.metrics = 'vllm:num_requests_waiting{engine="0"} 2\n'
         while not engine.models()[0].ready:
             await asyncio.sleep(0.01)
         await generate(engine, request(engine))
