@@ -16,6 +16,9 @@ from tests.inference.conftest import CACHE_TOKENS, Cache
 from tests.inference.generations import chat, generate, parameters
 from tests.inference.running import running
 
+# On a new machine the first of them converts the model and compiles the kernels.
+pytestmark = pytest.mark.timeout(300)
+
 QUESTIONS = (
     "What is the capital of France?",
     "Name three colours.",

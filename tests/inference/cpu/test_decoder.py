@@ -25,6 +25,9 @@ from tests.inference.conftest import Cache, load_on_cpu
 from tests.inference.cpu.families import FAMILIES, make_family
 from tests.inference.generations import chat
 
+# On a new machine the first of them converts the model and compiles the kernels.
+pytestmark = pytest.mark.timeout(300)
+
 PROMPT = random.Random(5).choices(range(2, 300), k=90)
 
 
