@@ -9,7 +9,8 @@ from services.inference.batch_engine import Loaded
 from services.inference.cpu.architecture import Architecture, UnservedError, read_architecture
 from services.inference.cpu.compiled import keep_in
 from services.inference.engine import ModelUnusableError
-from services.inference.tokenizer_files import load_tokenizer, read_json
+from services.inference.json_files import read_json
+from services.inference.tokenizer_files import load_tokenizer
 from services.inference.worker import StepModel
 
 logger = logging.getLogger(__name__)

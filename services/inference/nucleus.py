@@ -7,7 +7,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from services.inference.philox import MULTIPLIERS, ROUNDS, WEYL
+from services.inference.cpu.arithmetic import sum_of
+from services.inference.philox import fraction, philox
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int32]
@@ -19,16 +20,12 @@ _NEVER = np.float32(1.7e-38)
 """What weighs less, against 1 of the likeliest, is not drawn: neither what a mask forbids nor what is as unlikely."""
 _ROUNDER = np.float32(1.5 * 2**23)
 """What has it added and taken off again is rounded to a whole number, and the compiler needs no call for it."""
-_LANES = 16
-"""Of a sum: so many numbers are added side by side."""
 _SUMMED = 4096
 """Weights that are summed in float32, before their sum goes into one of float64."""
 _DIGITS = 1024
 """The search for a threshold reads weights, which order as their bits do, as digits of so many values."""
 _SHIFTS = (20, 10, 0)
 _LOW, _WORD = np.uint64(0xFFFFFFFF), np.uint64(32)
-_M0, _M1 = MULTIPLIERS
-_W0, _W1 = WEYL
 
 
 @njit("void(float32[::1], uint32[::1], float32[::1])", nogil=True, cache=True)
@@ -63,27 +60,11 @@ def _weigh(row: Floats, peak: np.float32, temperature: np.float32, weights: Floa
         bits[i] += powers[i] << np.int32(23)
 
 
-@njit("float32(float32[::1])", nogil=True, cache=True)
-def _sum(weights: Floats) -> np.float32:
-    # By lanes, in an order that no compiler changes: the same row gives the same bits wherever this is compiled.
-    lanes = np.zeros(_LANES, np.float32)
-    whole = weights.size - weights.size % _LANES
-    for begin in range(0, whole, _LANES):
-        for lane in range(_LANES):
-            lanes[lane] += weights[begin + lane]
-    total = np.float32(0)
-    for i in range(whole, weights.size):
-        total += weights[i]
-    for lane in range(_LANES):
-        total += lanes[lane]
-    return total
-
-
 @njit("float64(float32[::1])", nogil=True, cache=True)
 def _sum_all(weights: Floats) -> float:
     total = 0.0
     for begin in range(0, weights.size, _SUMMED):
-        total += float(_sum(weights[begin : begin + _SUMMED]))
+        total += float(sum_of(weights[begin : begin + _SUMMED]))
     return total
 
 
@@ -138,16 +119,16 @@ def _invert(weights: Floats, threshold: np.float32, reached: float) -> int:
     return last
 
 
+_philox, _fraction = njit(nogil=True)(philox), njit(nogil=True)(fraction)
+
+
 @njit("float64(int64, int64)", nogil=True, cache=True)
 def uniform(seed: int, position: int) -> float:
-    """One of `philox.uniforms`, without a call for each of its sums."""
-    c0, c1, c2, c3 = np.uint64(position) & _LOW, np.uint64(0), np.uint64(0), np.uint64(0)
-    k0, k1 = np.uint64(seed) & _LOW, np.uint64(seed) >> _WORD
-    for _ in range(ROUNDS):
-        left, right = c0 * _M0, c2 * _M1
-        c0, c1, c2, c3 = (right >> _WORD) ^ c1 ^ k0, right & _LOW, (left >> _WORD) ^ c3 ^ k1, left & _LOW
-        k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
-    return float(((c0 >> np.uint64(5)) * 67108864.0 + (c1 >> np.uint64(6))) / 9007199254740992.0)
+    """One of `philox.uniforms`, by the same code without an array for each of its sums."""
+    zero, key = np.uint64(0), np.uint64(seed)
+    high, low, _, _ = _philox((np.uint64(position) & _LOW, zero, zero, zero), (key & _LOW, key >> _WORD))
+    number: float = _fraction(high, low)
+    return number
 
 
 @njit("int64(float32[::1], float32, float32, float64, float64, float32[::1], int32[::1])", nogil=True, cache=True)

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from services.inference.chat_template import Render
 from services.inference.engine import ModelUnusableError
+from services.inference.json_files import read_json
 from services.inference.model_tokenizer import ModelTokenizer
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -57,19 +58,6 @@ def make_render(template: str, special: dict[str, str]) -> Render:
         return compiled.render(messages=messages, tools=None, documents=None, add_generation_prompt=opened, **special)
 
     return render
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Nothing if there is no such file. Raises ModelUnusableError."""
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, OSError) as error:
-        raise ModelUnusableError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise ModelUnusableError(f"{path} is not what it should be: a JSON object.")
-    return content
 
 
 def _end_ids(folder: Path, end_of_sequence: int | None) -> set[int]:

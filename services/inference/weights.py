@@ -1,6 +1,5 @@
 """Where a model's files are: the bundled one, a folder, or a download. Safetensors only: nothing in them is run."""
 
-import json
 import re
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from services.inference import bundled, checksums
 from services.inference.checksums import Sum
 from services.inference.engine import ModelUnusableError
+from services.inference.json_files import require_json
 
 _FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
 """What is fetched of a repository: no code, and no weights in formats that can carry it."""
@@ -68,7 +68,7 @@ def _sums_of_hub(folder: Path) -> checksums.Book:
 
 def check(folder: Path) -> None:
     """Raises ModelUnusableError for a file that is missing or cut off."""
-    _read_json(folder / "config.json")
+    require_json(folder / "config.json")
     if not (folder / "tokenizer.json").is_file():
         raise ModelUnusableError(f"{folder / 'tokenizer.json'} is missing.")
     for name in _weight_files(folder):
@@ -79,19 +79,7 @@ def _weight_files(folder: Path) -> list[str]:
     index = folder / "model.safetensors.index.json"
     if not index.exists():
         return ["model.safetensors"]
-    return sorted(set(_read_json(index).get("weight_map", {}).values()))
-
-
-def _read_json(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise ModelUnusableError(f"{path} is missing.") from None
-    except (ValueError, OSError) as error:
-        raise ModelUnusableError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise ModelUnusableError(f"{path} is not what it should be: a JSON object.")
-    return content
+    return sorted(set(require_json(index).get("weight_map", {}).values()))
 
 
 def _check_weights(path: Path) -> None:

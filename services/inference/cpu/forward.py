@@ -15,12 +15,11 @@ from services.inference.cpu.phases import (
     SPINS,
     Crew,
     attend_rows,
-    embed_rows,
     gate_rows,
+    gather_rows,
     lay_rows,
     multiply,
     normalize_rows,
-    pick_rows,
     rotate_rows,
 )
 
@@ -45,7 +44,7 @@ def _compute(job: Any, thread: int, threads: int) -> None:
     )
     rows, wanted = fetch(job.control, ROWS), fetch(job.control, WANTED)
     hidden, scales = job.hidden, job.row_scales
-    embed_rows(crew, 0, weights.embedding, job.tokens, hidden, rows)
+    gather_rows(crew, 0, weights.embedding, job.tokens, hidden, rows)
     phase = 1
     for layer in range(weights.windows.shape[0]):
         keys, values, projected = job.keys[layer], job.values[layer], job.projected
@@ -95,7 +94,7 @@ def _compute(job: Any, thread: int, threads: int) -> None:
         gate_rows(crew, phase + 8, job.gated, size, down.limit, job.wide, scales, rows)
         multiply(crew, phase + 9, down.weights[layer], down.scales[layer], job.wide, scales, hidden, rows, True)
         phase += PHASES
-    pick_rows(crew, phase, hidden, job.wanted, job.picked, wanted)
+    gather_rows(crew, phase, hidden, job.wanted, job.picked, wanted)
     norm = weights.final_norm
     normalize_rows(crew, phase + 1, job.picked, norm, epsilon, head.limit, job.narrow, scales, wanted)
     multiply(crew, phase + 2, head.weights[0], head.scales[0], job.narrow, scales, job.logits, wanted, False)

@@ -66,12 +66,13 @@ def multiply(
 
 
 @njit(nogil=True, error_model="numpy")
-def embed_rows(crew: Any, phase: int, embedding: Any, tokens: Any, hidden: Any, rows: int) -> None:
+def gather_rows(crew: Any, phase: int, source: Any, lines: Any, target: Any, rows: int) -> None:
+    """Copies lines of `source`, one for each row of `target`."""
     while True:
         row = fetch_add(crew.tickets, phase, 1)
         if row >= rows:
             break
-        hidden[row, : embedding.shape[1]] = embedding[tokens[row]]
+        target[row, : source.shape[1]] = source[lines[row]]
     wait_for_all(crew)
 
 
@@ -188,15 +189,4 @@ def gate_rows(
             break
         gate(gated[row], values)
         lay(values, inputs[row], row_scales, row, limit)
-    wait_for_all(crew)
-
-
-@njit(nogil=True, error_model="numpy")
-def pick_rows(crew: Any, phase: int, hidden: Any, wanted: Any, picked: Any, rows: int) -> None:
-    """The lines of the residual stream whose logits are wanted."""
-    while True:
-        row = fetch_add(crew.tickets, phase, 1)
-        if row >= rows:
-            break
-        picked[row] = hidden[wanted[row]]
     wait_for_all(crew)
