@@ -13,6 +13,7 @@ from services.chassis.server import Server, serve
 from services.chassis.tokens import AuthKeys, Tokens
 from services.conversation.account_data_service import AccountDataService
 from services.conversation.config import Config
+from services.conversation.feed import Feeds
 from services.conversation.hub import Hub
 from services.conversation.journal import open_journal
 from services.conversation.leaving import Leaving
@@ -52,10 +53,12 @@ async def main() -> None:
         fleet = Fleet(sources, lambda address: Replica(address, tokens))
         router = Router(fleet)
         writer = Writer(journal, config)
-        hub = Hub(journal, peers.history, writer, config)
+        feeds = Feeds()
+        hub = Hub(journal, peers.history, writer, feeds, config)
         runner = Runner(journal, writer, Story(journal, writer, router, peers, config), config)
         removal = Removal(peers, journal, hub)
-        service = ConversationService(Sender(peers, router, journal, config), removal, peers, journal, hub, config)
+        sender = Sender(peers, router, journal, config)
+        service = ConversationService(sender, removal, peers, journal, hub, feeds, config)
         data = AccountDataService(Leaving(tokens, peers, Accounts(Peer("auth", auth, tokens)), removal))
         server = Server(
             config,

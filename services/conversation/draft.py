@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from parley.history.v1.history_service_pb2 import ReplyResult
 from services.chassis.identity import Caller, ReservationSubject
+from services.conversation.feed import Change
 
 TOKEN_BYTES = 4
 
@@ -44,6 +45,10 @@ class Turn:
         A UUIDv7 with the time of the reply's id, so that it is a function of the two ids."""
         mixed = hashlib.blake2b(f"{self.conversation_id}/{self.reply_id}".encode(), digest_size=10).hexdigest()
         return f"{self.reply_id[:13]}-7{mixed[:3]}-{'89ab'[int(mixed[3], 16) % 4]}{mixed[4:7]}-{mixed[7:19]}"
+
+    def change(self, *message_ids: str, itself: bool = False) -> Change:
+        """A change of its conversation itself, or of these messages of it."""
+        return Change(self.tenant_id, self.account_id, self.conversation_id, itself, message_ids)
 
     @property
     def owner(self) -> Caller:
@@ -112,5 +117,7 @@ class Reading:
 class News:
     """Turns that something happened to, by their ids; `cancelled` are those that somebody wants to stop."""
 
-    changed: frozenset[str]
-    cancelled: frozenset[str]
+    changed: frozenset[str] = frozenset()
+    cancelled: frozenset[str] = frozenset()
+    told: tuple[Change, ...] = ()
+    """Of the conversations of accounts."""

@@ -12,6 +12,7 @@ from services.chassis.identity import acting_for
 from services.chassis.telemetry import log
 from services.conversation.config import Config
 from services.conversation.draft import Turn
+from services.conversation.feed import Feeds
 from services.conversation.journal import Journal
 from services.conversation.peers import History
 from services.conversation.writer import Writer
@@ -62,8 +63,9 @@ class Followed:
 class Hub:
     """`run` must be running."""
 
-    def __init__(self, journal: Journal, history: History, writer: Writer, config: Config) -> None:
+    def __init__(self, journal: Journal, history: History, writer: Writer, feeds: Feeds, config: Config) -> None:
         self._journal, self._history, self._writer, self._config = journal, history, writer, config
+        self._feeds = feeds
         self._followed: dict[str, dict[Turn, Followed]] = {}
         """By the turn's id, and then by who watches it."""
         self._dirty: list[set[str]] = [set() for _ in journal.shards]
@@ -115,9 +117,11 @@ class Hub:
         while True:
             try:
                 async with self._journal.listen() as news:
+                    self._feeds.miss()
                     async for item in news:
                         self._writer.cancel(item.cancelled)
                         self._look_at(item.changed)
+                        self._feeds.tell(item.told)
             except DomainError:
                 await asyncio.sleep(RETRY_SECONDS)
 

@@ -9,6 +9,7 @@ from services.chassis.deadline import within
 from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import caller
 from services.conversation.draft import Turn
+from services.conversation.feed import Change
 from services.conversation.hub import Hub
 from services.conversation.journal import Journal
 from services.conversation.peers import Peers
@@ -63,6 +64,8 @@ class Removal:
         messages = await self.peers.history.delete(conversation_id)
         await self.journal.forget(conversation_id)
         deleted = await self.peers.metadata.delete(conversation_id)
+        who = caller()
+        await self.journal.announce(Change(who.tenant_id, who.require_account(), conversation_id, itself=True))
         # A message that was being sent may have been written in between, and found its conversation still there.
         await self.stop(conversation_id)
         messages += await self.peers.history.delete(conversation_id)

@@ -17,6 +17,9 @@ from services.conversation.peers import Peers
 from services.conversation.prompt import fit
 from services.conversation.routing import Router
 
+SHOW_ATTEMPTS = 10
+"""How often the current leaf is tried to be set while others change the same conversation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:
@@ -44,8 +47,9 @@ class Sender:
             if reply:
                 asking.require_same_reply(reply, question, request.model, request.parameters)
                 if conversation.current_leaf_id in ("", question.parent_id):
-                    await self._show(reply)  # the first call died before it did
+                    await self._show(reply, conversation)  # the first call died before it did
                 await self._queue_unless_ended(reply)
+                await self._announce(question, reply)
                 return pb.SendMessageResponse(user_message=question, reply=reply)
         asked = await self._ask(conversation, question, request.reply_id, request.model, request.parameters)
         try:
@@ -56,7 +60,8 @@ class Sender:
             if error.reason is Reason.MESSAGE_CONFLICT:
                 await self._give_back(request.conversation_id, request.reply_id)
             raise
-        await self._start(answer)
+        await self._start(answer, conversation)
+        await self._announce(question, answer)
         return pb.SendMessageResponse(user_message=question, reply=answer)
 
     async def regenerate(self, request: pb.RegenerateReplyRequest) -> history_pb.Message:
@@ -73,12 +78,14 @@ class Sender:
         if reply:
             asking.require_same_reply(reply, question, model, given)
             if conversation.current_leaf_id == earlier.message_id:
-                await self._show(reply)
+                await self._show(reply, conversation)
             await self._queue_unless_ended(reply)
+            await self._announce(reply)
             return reply
         asked = await self._ask(conversation, question, request.reply_id, model, given)
         [reply] = await self.peers.history.create(asking.reply_row(question, request.reply_id, asked))
-        await self._start(reply)
+        await self._start(reply, conversation)
+        await self._announce(reply)
         return reply
 
     async def _ask(
@@ -114,9 +121,9 @@ class Sender:
             await self.peers.ledger.release(turn.turn_id)
             await self.peers.ledger.reserve(turn.turn_id, model, tokens)
 
-    async def _start(self, reply: history_pb.Message) -> None:
+    async def _start(self, reply: history_pb.Message, seen: Conversation) -> None:
         try:
-            await self._show(reply)
+            await self._show(reply, seen)
         except DomainError as error:
             if error.reason is Reason.NOT_FOUND:  # deleted meanwhile: nothing may stay
                 await self.peers.history.delete(reply.conversation_id)
@@ -124,9 +131,30 @@ class Sender:
             raise
         await self._queue_unless_ended(reply)
 
-    async def _show(self, reply: history_pb.Message) -> None:
-        shown = Conversation(conversation_id=reply.conversation_id, current_leaf_id=reply.message_id)
-        await self.peers.metadata.update(shown, "current_leaf_id")
+    async def _show(self, reply: history_pb.Message, seen: Conversation) -> None:
+        """Makes the reply the current leaf, unless another was chosen since the conversation was seen: of two devices
+        that send at once the first is shown, and a call that comes late takes nobody away from where he is."""
+        shown = Conversation(conversation_id=reply.conversation_id, current_leaf_id=reply.message_id, etag=seen.etag)
+        for _ in range(SHOW_ATTEMPTS):
+            try:
+                await self.peers.metadata.update(shown, "current_leaf_id")
+            except DomainError as error:
+                if error.reason is not Reason.ETAG_MISMATCH:
+                    raise
+            else:
+                return
+            now = await self.peers.metadata.conversation(reply.conversation_id)
+            if now.current_leaf_id != seen.current_leaf_id:
+                return
+            shown.etag = now.etag  # something else changed, such as its name
+        raise DomainError(Reason.UNAVAILABLE, "Too many write this conversation at once.", retry_after=1)
+
+    async def _announce(self, *messages: history_pb.Message) -> None:
+        reply = messages[-1]
+        change = _turn(reply.conversation_id, reply.message_id).change(
+            *(each.message_id for each in messages), itself=True
+        )
+        await self.journal.announce(change)
 
     async def _queue_unless_ended(self, reply: history_pb.Message) -> None:
         """Raises UNAVAILABLE if the journal is away or full: the rows are stored, and the call can be repeated."""

@@ -17,6 +17,7 @@ from services.conversation import cursor
 from services.conversation.asking import check_regenerate, check_reply, check_send
 from services.conversation.config import Config
 from services.conversation.draft import Turn
+from services.conversation.feed import Change, Feeds
 from services.conversation.hub import Hub
 from services.conversation.journal import Journal
 from services.conversation.peers import Peers
@@ -32,9 +33,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 class ConversationService(ConversationServiceServicer):
     def __init__(
-        self, sender: Sender, removal: Removal, peers: Peers, journal: Journal, hub: Hub, config: Config
+        self,
+        sender: Sender,
+        removal: Removal,
+        peers: Peers,
+        journal: Journal,
+        hub: Hub,
+        feeds: Feeds,
+        config: Config,
     ) -> None:
-        self._sender, self._removal = sender, removal
+        self._sender, self._removal, self._feeds = sender, removal, feeds
         self._peers, self._journal, self._hub, self._config = peers, journal, hub, config
         self._watching: set[Watches] = set()
 
@@ -45,7 +53,7 @@ class ConversationService(ConversationServiceServicer):
 
     @contextmanager
     def _watches(self) -> Iterator[Watches]:
-        with Watches(self._hub, self._config) as watches:
+        with Watches(self._hub, self._feeds, self._config) as watches:
             self._watching.add(watches)
             try:
                 yield watches
@@ -124,6 +132,16 @@ class ConversationService(ConversationServiceServicer):
             await self._removal.remove(request.conversation_id)
         return pb.DeleteConversationResponse()
 
+    async def AnnounceConversation(
+        self, request: pb.AnnounceConversationRequest, context: Context
+    ) -> pb.AnnounceConversationResponse:
+        with Checks() as check:
+            check.id("conversation_id", request.conversation_id)
+        who = caller()
+        change = Change(who.tenant_id, who.require_account(), request.conversation_id, itself=True)
+        await self._journal.announce(change)
+        return pb.AnnounceConversationResponse()
+
     async def _is_own(self, conversation_id: str) -> bool:
         try:
             await self._peers.metadata.conversation(conversation_id)
@@ -143,6 +161,9 @@ async def _take_commands(requests: AsyncIterator[pb.WatchRepliesRequest], watche
                 _start(request.start, watches)
             except DomainError as error:
                 watches.fail(request.start.watch_id, error)
+        elif request.HasField("start_account"):
+            start = request.start_account
+            watches.start_account(start.watch_id, start.tenant_id, start.account_id)
 
 
 def _start(start: pb.StartWatch, watches: Watches) -> None:

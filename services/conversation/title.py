@@ -24,20 +24,22 @@ SECONDS = 15.0
 _INSTRUCTION = "Name the topic of the user's message in two to five words. Answer with these words alone."
 
 
-async def give_title(reply: Message, peers: Peers, router: Router) -> None:
-    """Does its best: a title is never worth failing a turn that is stored and settled."""
+async def give_title(reply: Message, peers: Peers, router: Router) -> bool:
+    """Returns whether it gave one. Does its best: a title is never worth failing a turn that is stored and settled."""
     try:
         conversation = await peers.metadata.conversation(reply.conversation_id)
         if conversation.display_name or not reply.result.text:
-            return
+            return False
         question = await peers.history.find(reply.conversation_id, reply.parent_id)
         if question is None:
-            return
+            return False
         title = await _from_model(question.text, reply, router) or _shorten(question.text)
         named = Conversation(conversation_id=conversation.conversation_id, display_name=title, etag=conversation.etag)
         await peers.metadata.update(named, "display_name")
     except DomainError as error:
         log(logger, logging.INFO, "no title", conversation_id=reply.conversation_id, reason=error.reason)
+        return False
+    return True
 
 
 async def _from_model(question: str, reply: Message, router: Router) -> str:

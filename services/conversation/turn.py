@@ -68,8 +68,10 @@ class Story:
             await self._require_ours(draft)
             reply = await self.peers.history.complete(reply, draft.result)
         await self.journal.finish(turn)
+        await self.journal.announce(turn.change(turn.reply_id))
         await self._settle(turn.turn_id, reply.result.usage)
-        await give_title(reply, self.peers, self.router)
+        if await give_title(reply, self.peers, self.router):
+            await self.journal.announce(turn.change(itself=True))
         await self.journal.done(turn)
 
     async def give_up(self, draft: Draft, reason: Reason) -> None:
@@ -85,6 +87,7 @@ class Story:
         with suppress(DomainError):
             await self.peers.ledger.release(turn.turn_id)
         await self.journal.finish(turn)
+        await self.journal.announce(turn.change(turn.reply_id))
         await self.journal.done(turn)
 
     async def _write(

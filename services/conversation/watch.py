@@ -12,6 +12,7 @@ from services.chassis.errors import DomainError, Reason, to_status
 from services.conversation.config import Config
 from services.conversation.cursor import invalid_cursor, seal
 from services.conversation.draft import Turn
+from services.conversation.feed import Feed, Feeds
 from services.conversation.hub import Followed, Hub
 
 HEARTBEAT_SECONDS = 0.5
@@ -63,12 +64,35 @@ class Watch:
         return pb.WatchEvent(watch_id=self.watch_id, cursor=cursor, delta=delta, ended=ended, heartbeat=heartbeat)
 
 
+@dataclass(slots=True)
+class AccountWatch:
+    """One reader of what changes in an account's conversations."""
+
+    watch_id: str
+    feed: Feed
+
+    def events(self) -> list[pb.WatchEvent]:
+        """What happened since the last call."""
+        missed, changed = self.feed.take()
+        if not missed and not changed:
+            return []
+        changes = [
+            pb.ConversationChange(
+                conversation_id=change.conversation_id,
+                conversation_changed=change.itself,
+                message_ids=change.message_ids,
+            )
+            for change in changed
+        ]
+        return [pb.WatchEvent(watch_id=self.watch_id, changes=pb.ConversationChanges(missed=missed, changes=changes))]
+
+
 class Watches:
     """The watches of one stream. Use as a context manager; leaving it ends them all."""
 
-    def __init__(self, hub: Hub, config: Config) -> None:
-        self._hub, self._config = hub, config
-        self._watches: dict[str, tuple[Watch, ExitStack]] = {}
+    def __init__(self, hub: Hub, feeds: Feeds, config: Config) -> None:
+        self._hub, self._feeds, self._config = hub, feeds, config
+        self._watches: dict[str, tuple[Watch | AccountWatch, ExitStack]] = {}
         self._failures: list[pb.WatchEvent] = []
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
@@ -88,15 +112,27 @@ class Watches:
 
     def start(self, watch_id: str, turn: Turn, offset: int) -> None:
         """Starts a watch; one that has this id already goes on instead."""
+        if self._has_room(watch_id):
+            following = ExitStack()
+            followed = following.enter_context(self._hub.follow(turn, lambda: self._wake(watch_id)))
+            self._watches[watch_id] = (Watch(watch_id, followed, offset), following)
+            self._wake(watch_id)
+
+    def start_account(self, watch_id: str, tenant_id: str, account_id: str) -> None:
+        """Starts a watch of an account's conversations; one that has this id already goes on instead."""
+        if self._has_room(watch_id):
+            following = ExitStack()
+            feed = following.enter_context(self._feeds.follow(tenant_id, account_id, lambda: self._wake(watch_id)))
+            self._watches[watch_id] = (AccountWatch(watch_id, feed), following)
+            self._wake(watch_id)
+
+    def _has_room(self, watch_id: str) -> bool:
         if watch_id in self._watches:
-            return
+            return False
         if len(self._watches) >= self._config.max_watches:
             self.fail(watch_id, DomainError(Reason.LIMIT_EXCEEDED, "The stream cannot take this watch."))
-            return
-        following = ExitStack()
-        followed = following.enter_context(self._hub.follow(turn, lambda: self._wake(watch_id)))
-        self._watches[watch_id] = (Watch(watch_id, followed, offset), following)
-        self._wake(watch_id)
+            return False
+        return True
 
     def stop(self, watch_id: str) -> None:
         _, following = self._watches.pop(watch_id, (None, ExitStack()))

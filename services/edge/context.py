@@ -55,6 +55,10 @@ class Context:
     def __post_init__(self) -> None:
         self._turn = asyncio.Semaphore(self.house.config.max_calls_at_once)
 
+    def begin_event(self) -> None:
+        """What an operation may ask for, each event of a subscription may."""
+        self._calls = self._bytes = 0
+
     @property
     def mesh(self) -> Mesh:
         return self.house.mesh

@@ -35,6 +35,7 @@ SAFE_TO_REPEAT = {
         "parley.conversation.v1.ConversationService/RegenerateReply",
         "parley.conversation.v1.ConversationService/CancelReply",
         "parley.conversation.v1.ConversationService/DeleteConversation",
+        "parley.conversation.v1.ConversationService/AnnounceConversation",
     ),
     "history": ("parley.history.v1.HistoryService",),
     "metadata": (

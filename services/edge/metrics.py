@@ -27,7 +27,7 @@ class Metrics:
         self.sockets = Gauge(
             "parley_edge_sockets", "Open WebSockets and event streams.", ["transport"], registry=registry
         )
-        self.watches = Gauge("parley_edge_watches", "Replies that are watched.", registry=registry)
+        self.watches = Gauge("parley_edge_watches", "Replies and accounts that are watched.", registry=registry)
         self.deltas = Counter("parley_edge_deltas", "Deltas given to subscribers.", registry=registry)
         self.reopenings = Counter(
             "parley_edge_watch_stream_reopenings", "Streams of watches that were lost.", registry=registry

@@ -47,11 +47,10 @@ class Watch:
     def id(self) -> str:
         return self._start.watch_id
 
-    def start(self) -> pb.StartWatch:
+    def start(self) -> pb.WatchRepliesRequest:
         """The command that goes on with this watch, on whatever stream, after all that arrived."""
-        command = pb.StartWatch()
-        command.CopyFrom(self._start)
-        command.reply.start_cursor = self._received
+        command = pb.WatchRepliesRequest(start=self._start)
+        command.start.reply.start_cursor = self._received
         return command
 
     def receive(self, event: pb.WatchEvent) -> None:

@@ -1,4 +1,4 @@
-"""All replies that are watched through this process, on one stream to the conversation service."""
+"""All that is watched through this process, replies and accounts, on one stream to the conversation service."""
 
 import asyncio
 import logging
@@ -15,6 +15,7 @@ from services.chassis.identity import Caller
 from services.chassis.ids import new_id
 from services.chassis.telemetry import log
 from services.edge.config import Config
+from services.edge.feed import Changes, Feed
 from services.edge.mesh import Mesh
 from services.edge.metrics import Metrics
 from services.edge.watch import Delta, Ended, Event, Watch
@@ -32,7 +33,7 @@ class Watches:
 
     def __init__(self, config: Config, mesh: Mesh, metrics: Metrics) -> None:
         self._config, self._mesh, self._metrics = config, mesh, metrics
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, Watch | Feed] = {}
         self._of_account: Counter[tuple[str, str]] = Counter()
         # Watches to start or stop on the stream; at most one entry for each open or just closed watch.
         self._changed: dict[str, None] = {}
@@ -42,7 +43,9 @@ class Watches:
 
     async def follow(self, reply: pb.WatchReplyRequest, who: Caller) -> AsyncGenerator[Event, None]:
         """The events of a reply after its start_cursor, a heartbeat first. Ends after Ended; raises DomainError."""
-        with self._watching(reply, who) as watch:
+        start = pb.StartWatch(watch_id=new_id(), tenant_id=who.tenant_id, account_id=who.account_id, reply=reply)
+        watch = Watch(start)
+        with self._watching(watch, who):
             yield watch.heartbeat()
             while True:
                 event = await watch.next(self._config.heartbeat_seconds)
@@ -53,19 +56,25 @@ class Watches:
                     self._metrics.deltas.inc()
                     await self._tick(watch)
 
+    async def follow_conversations(self, who: Caller) -> AsyncGenerator[Changes | None, None]:
+        """What changes in an account's conversations; None as a heartbeat. Raises DomainError."""
+        feed = Feed(pb.StartAccountWatch(watch_id=new_id(), tenant_id=who.tenant_id, account_id=who.account_id))
+        with self._watching(feed, who):
+            while True:
+                yield await feed.next(self._config.heartbeat_seconds)
+
     @contextmanager
-    def _watching(self, reply: pb.WatchReplyRequest, who: Caller) -> Iterator[Watch]:
+    def _watching(self, watch: Watch | Feed, who: Caller) -> Iterator[None]:
         mine = (who.tenant_id, who.account_id)
         full = len(self._watches) >= self._config.max_watches
         if full or self._of_account[mine] >= self._config.max_watches_per_account:
             raise DomainError(Reason.LIMIT_EXCEEDED, "Too many replies are watched here.", retry_after=1)
-        watch = Watch(pb.StartWatch(watch_id=new_id(), tenant_id=who.tenant_id, account_id=who.account_id, reply=reply))
         self._watches[watch.id] = watch
         self._touch(watch.id)
         self._of_account[mine] += 1
         self._metrics.watches.inc()
         try:
-            yield watch
+            yield
         finally:
             self._metrics.watches.dec()
             self._of_account[mine] -= 1
@@ -124,7 +133,7 @@ class Watches:
                 watch = self._watches.get(watch_id)
                 if watch and watch_id not in self._started:
                     self._started.add(watch_id)
-                    await call.write(pb.WatchRepliesRequest(start=watch.start()))
+                    await call.write(watch.start())
                 elif not watch and watch_id in self._started:
                     self._started.remove(watch_id)
                     await call.write(pb.WatchRepliesRequest(stop=pb.StopWatch(watch_id=watch_id)))

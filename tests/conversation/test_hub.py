@@ -10,6 +10,7 @@ from parley.history.v1 import history_service_pb2 as history_pb
 from services.chassis.errors import DomainError, Reason
 from services.conversation.config import Config
 from services.conversation.draft import Draft, Outcome
+from services.conversation.feed import Feeds
 from services.conversation.hub import Hub
 from services.conversation.journal import Journal
 from services.conversation.peers import History
@@ -175,7 +176,7 @@ async def test_what_was_read_late_does_not_change_a_text_that_is_stored(journal:
 async def test_whoever_asks_to_stop_reaches_the_draft_here(journal: Journal, config: Config, rows: Rows) -> None:
     turn = a_turn()
     writer = Writer(journal, config)
-    hub = Hub(journal, cast("History", rows), writer, config)
+    hub = Hub(journal, cast("History", rows), writer, Feeds(), config)
     task = asyncio.create_task(hub.run())
     draft = await claimed(journal, turn)
     async with asyncio.timeout(10), writer.writing(draft):

@@ -9,6 +9,7 @@ from parley.history.v1 import history_service_pb2 as history_pb
 from services.chassis.errors import DomainError
 from services.conversation.config import Config
 from services.conversation.draft import Turn
+from services.conversation.feed import Feeds
 from services.conversation.hub import Followed, Hub
 from services.conversation.journal import Journal
 from services.conversation.peers import History
@@ -75,8 +76,8 @@ class Watcher:
 
 
 @asynccontextmanager
-async def running(journal: Journal, config: Config, rows: Rows) -> AsyncIterator[Hub]:
-    hub = Hub(journal, cast("History", rows), Writer(journal, config), config)
+async def running(journal: Journal, config: Config, rows: Rows, feeds: Feeds | None = None) -> AsyncIterator[Hub]:
+    hub = Hub(journal, cast("History", rows), Writer(journal, config), feeds or Feeds(), config)
     task = asyncio.create_task(hub.run())
     try:
         yield hub

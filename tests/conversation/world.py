@@ -9,6 +9,7 @@ from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import Caller, ReservationSubject, TokenSubject, acting_for, caller
 from services.chassis.tokens import Tokens
 from services.conversation.draft import Turn
+from services.conversation.feed import Change
 from services.conversation.hub import Hub
 from services.conversation.journal import Journal
 from services.conversation.leaving import Leaving, Receipt
@@ -129,6 +130,9 @@ class FakeJournal(OfWorld):
         self.world.stopped.append(turn.reply_id)
         self.world.running.pop(turn.conversation_id, None)
         self.world.reserved = 10 * len(self.world.running)
+
+    async def announce(self, change: Change) -> None:
+        assert (change.tenant_id, change.account_id, change.itself) == ("default", "ann", True)
 
     async def forget(self, conversation_id: str) -> None:
         # While it can still be found: who calls again forgets it, too.

@@ -13,7 +13,7 @@ from parley.inference.v1 import generation_pb2
 from services.chassis.errors import DomainError, Reason, not_found, to_status
 from services.chassis.identity import caller
 from services.chassis.ids import time_of
-from tests.edge.journal import Journal, Reader
+from tests.edge.journal import Journal, Listener, Reader
 from tests.edge.state import State
 
 SILENCE = 0.2
@@ -116,12 +116,17 @@ class FakeConversation:
         self._state.conversations.pop((caller().require_account(), request.conversation_id), None)
         return pb.DeleteConversationResponse()
 
+    async def AnnounceConversation(self, request: pb.AnnounceConversationRequest) -> pb.AnnounceConversationResponse:
+        change = pb.ConversationChange(conversation_id=request.conversation_id, conversation_changed=True)
+        self._state.tell(caller().require_account(), change)
+        return pb.AnnounceConversationResponse()
+
     async def WatchReplies(
         self, requests: AsyncIterator[pb.WatchRepliesRequest], _: grpc.aio.ServicerContext[object, object]
     ) -> AsyncIterator[pb.WatchRepliesResponse]:
         caller().require_service("edge")
         self.streams += 1
-        readers: dict[str, Reader] = {}
+        readers: dict[str, Reader | Listener] = {}
         failures: list[pb.WatchEvent] = []
         news = asyncio.Event()
         self._state.changes.add(news)
@@ -157,7 +162,7 @@ class FakeConversation:
     async def _take(
         self,
         requests: AsyncIterator[pb.WatchRepliesRequest],
-        readers: dict[str, Reader],
+        readers: dict[str, Reader | Listener],
         failures: list[pb.WatchEvent],
         news: asyncio.Event,
     ) -> None:
@@ -168,6 +173,9 @@ class FakeConversation:
                     readers[request.start.watch_id] = self._reader(request.start)
                 except DomainError as error:
                     failures.append(pb.WatchEvent(watch_id=request.start.watch_id, failure=to_status(error)))
+            elif request.HasField("start_account"):
+                start = request.start_account
+                readers[start.watch_id] = Listener(start.watch_id, start.account_id, self._state.told)
             else:
                 self.stops.append(request.stop.watch_id)
                 readers.pop(request.stop.watch_id, None)

@@ -97,6 +97,23 @@ class Reader:
         )
 
 
+class Listener:
+    """One watch of one account's conversations."""
+
+    def __init__(self, watch_id: str, account_id: str, told: list[tuple[str, pb.ConversationChange]]) -> None:
+        self.watch_id, self._account_id, self._told = watch_id, account_id, told
+        self._heard = len(told)
+        self._missed = True
+
+    def events(self) -> list[pb.WatchEvent]:
+        new, self._heard = self._told[self._heard :], len(self._told)
+        mine = [change for account_id, change in new if account_id == self._account_id]
+        missed, self._missed = self._missed, False
+        if not missed and not mine:
+            return []
+        return [pb.WatchEvent(watch_id=self.watch_id, changes=pb.ConversationChanges(missed=missed, changes=mine))]
+
+
 def offset(cursor: str) -> int:
     if cursor and not (cursor[0] == "c" and cursor[1:].isdecimal()):
         raise DomainError(Reason.INVALID_CURSOR, "The cursor does not belong to this reply.")

@@ -9,6 +9,7 @@ from typing import TypeVar
 from google.protobuf.message import Message as Proto
 
 from parley.auth.v1 import account_service_pb2
+from parley.conversation.v1.conversation_service_pb2 import ConversationChange
 from parley.history.v1 import history_service_pb2
 from parley.inference.v1 import inference_service_pb2
 from parley.metadata.v1 import metadata_service_pb2
@@ -47,6 +48,8 @@ class State:
     journals: dict[str, Journal] = field(default_factory=dict)
     models: list[inference_service_pb2.Model] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
+    told: list[tuple[str, ConversationChange]] = field(default_factory=list)
+    """What happened in conversations, and of which account."""
     commands: asyncio.Event = field(default_factory=asyncio.Event)
     """Set with every command on a stream of watches."""
     registration_is_open: bool = True
@@ -60,6 +63,10 @@ class State:
     """What a method raises instead of an answer."""
     after: dict[str, Callable[[], object]] = field(default_factory=dict)
     """What is done once, when a method has answered."""
+
+    def tell(self, account_id: str, change: ConversationChange) -> None:
+        self.told.append((account_id, change))
+        self.changes.tell()
 
     def calls(self, method: str) -> list[Proto]:
         return [request for name, request, _ in self.asked if name == method]

@@ -44,7 +44,7 @@ async def test_a_reader_gets_every_byte_once_however_seldom_he_looks(steps: list
             sent += step
             one.receive(delta(step, str(len(sent))))
         # Wherever the stream is lost, the next one goes on behind all that arrived.
-        assert one.start().reply.start_cursor == (str(len(sent)) if sent else "")
+        assert one.start().start.reply.start_cursor == (str(len(sent)) if sent else "")
     one.receive(ENDED)
     if sent != seen:
         last = await one.next(LONG)

@@ -8,7 +8,7 @@ touches the keys of one shard alone, and each may run twice.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 from redis.exceptions import ResponseError
@@ -18,9 +18,10 @@ from services.chassis.telemetry import log
 from services.conversation.config import Config
 from services.conversation.draft import Claim, Draft, News, Outcome, Reading, Turn
 from services.conversation.entries import from_entries, to_entry
+from services.conversation.feed import Change
 from services.conversation.journal.check import Check
 from services.conversation.journal.failures import as_unavailable, unavailable
-from services.conversation.journal.news import listening
+from services.conversation.journal.news import announcement, listening
 from services.conversation.journal.script import Script
 from services.conversation.journal.servers import Servers, open_servers
 from services.conversation.keys import Keys
@@ -163,6 +164,13 @@ class Journal:
         values = [turn.turn_id, self._keys.channel_of(turn)]
         if not await self._run(self._cancel, self._shard_of(turn), [self._keys.record(turn)], values):
             await self.enqueue(turn, cancelled=True)
+
+    async def announce(self, change: Change) -> None:
+        """Tells every process of a change. Who cannot be reached now is told later that he missed something."""
+        shard = self.shard(change.conversation_id)
+        with suppress(DomainError):
+            async with self._reaching():
+                await self._servers.call(shard, "PUBLISH", self._keys.channel(shard), announcement(change))
 
     async def forget(self, conversation_id: str) -> None:
         """Drops what there is of a conversation's replies. One that is still being written is written again."""

@@ -1,5 +1,6 @@
 """What a server publishes about turns. News may be lost: readers also look by themselves now and then."""
 
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from redis.asyncio.client import PubSub
 
 from services.conversation.draft import News
+from services.conversation.feed import Change
 from services.conversation.journal.failures import as_unavailable, unavailable
 from services.conversation.journal.server import SILENT_SECONDS, Server
 
@@ -35,6 +37,18 @@ async def _news(pubsub: PubSub) -> AsyncIterator[News]:
             else:
                 await pubsub.ping()
         if message and message["type"] == "message":
-            names = message["data"].decode().split()
-            cancelled = frozenset(name[1:] for name in names if name.startswith("!"))
-            yield News(frozenset(name for name in names if not name.startswith("!")), cancelled)
+            yield _read(message["data"].decode())
+
+
+def announcement(change: Change) -> str:
+    """A change, as it is published; what scripts publish are the names of turns, with ! before those to be stopped."""
+    return json.dumps([change.tenant_id, change.account_id, change.conversation_id, change.itself, *change.message_ids])
+
+
+def _read(text: str) -> News:
+    if text.startswith("["):
+        tenant_id, account_id, conversation_id, itself, *message_ids = json.loads(text)
+        return News(told=(Change(tenant_id, account_id, conversation_id, itself, tuple(message_ids)),))
+    names = text.split()
+    cancelled = frozenset(name[1:] for name in names if name.startswith("!"))
+    return News(frozenset(name for name in names if not name.startswith("!")), cancelled)

@@ -1,4 +1,4 @@
-"""The GraphQL schema: queries, mutations and the subscription, each put together from its nouns."""
+"""The GraphQL schema: queries, mutations and subscriptions, each put together from its nouns."""
 
 import strawberry
 from graphql import GraphQLSchema
@@ -6,11 +6,12 @@ from strawberry.schema.config import StrawberryConfig
 
 from services.edge.schema.api_key import ApiKeyMutation, ApiKeyQuery
 from services.edge.schema.conversation import ConversationQuery
+from services.edge.schema.conversation_event import ConversationSubscription
 from services.edge.schema.conversation_mutation import ConversationMutation
 from services.edge.schema.leaving import LeavingMutation
 from services.edge.schema.message import MessageQuery
 from services.edge.schema.model import ModelQuery
-from services.edge.schema.reply import Subscription
+from services.edge.schema.reply import ReplySubscription
 from services.edge.schema.turn import TurnMutation
 from services.edge.schema.usage import BIG_INT, BigInt
 from services.edge.schema.viewer import ViewerMutation, ViewerQuery
@@ -23,6 +24,11 @@ class Query(ViewerQuery, ModelQuery, ConversationQuery, MessageQuery, ApiKeyQuer
 
 @strawberry.type
 class Mutation(ViewerMutation, ApiKeyMutation, ConversationMutation, TurnMutation, LeavingMutation):
+    pass
+
+
+@strawberry.type
+class Subscription(ReplySubscription, ConversationSubscription):
     pass
 
 

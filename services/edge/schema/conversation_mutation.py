@@ -1,5 +1,7 @@
 """Changes of conversations."""
 
+import logging
+
 import strawberry
 
 from parley.auth.v1 import account_service_pb2 as auth_pb
@@ -8,6 +10,7 @@ from parley.metadata.v1 import metadata_service_pb2 as pb
 from services.chassis.checks import Checks
 from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import acting_for
+from services.chassis.telemetry import log
 from services.edge.context import Context
 from services.edge.schema.absent import ABSENT, chosen_id
 from services.edge.schema.conversation import Conversation, default_model
@@ -15,6 +18,9 @@ from services.edge.schema.described import described
 from services.edge.schema.info import Info
 from services.edge.schema.model import require_model
 
+logger = logging.getLogger(__name__)
+
+ANNOUNCE_SECONDS = 2.0
 DELETE_SECONDS = 20.0
 """A deletion waits until running replies have stopped."""
 MAY_BE_NULL = frozenset({"display_name", "system_prompt", "current_leaf_id"})
@@ -73,6 +79,7 @@ class ConversationMutation:
         request = pb.CreateConversationRequest(conversation=conversation)
         answer = await context.call(context.mesh.metadata, context.mesh.conversations.CreateConversation, request)
         await _keep_if_open(context, answer.conversation.conversation_id)
+        await _announce(context, answer.conversation.conversation_id)
         return Conversation.of(answer.conversation)
 
     @strawberry.mutation
@@ -82,6 +89,7 @@ class ConversationMutation:
         if "model" in request.update_mask.paths:
             await require_model(context, request.conversation.model)
         answer = await context.call(context.mesh.metadata, context.mesh.conversations.UpdateConversation, request)
+        await _announce(context, answer.conversation.conversation_id)
         return Conversation.of(answer.conversation)
 
     @described
@@ -94,6 +102,17 @@ class ConversationMutation:
             context.mesh.conversation, context.mesh.turns.DeleteConversation, request, seconds=DELETE_SECONDS
         )
         return id
+
+
+async def _announce(context: Context, conversation_id: str) -> None:
+    """Tells the account's other devices. It is stored already, so that a failure here is not one of the operation."""
+    request = conversation_service_pb2.AnnounceConversationRequest(conversation_id=conversation_id)
+    try:
+        await context.call(
+            context.mesh.conversation, context.mesh.turns.AnnounceConversation, request, seconds=ANNOUNCE_SECONDS
+        )
+    except DomainError as error:
+        log(logger, logging.WARNING, "change not announced", conversation_id=conversation_id, reason=error.reason)
 
 
 async def _keep_if_open(context: Context, conversation_id: str) -> None:

@@ -46,7 +46,7 @@ def to_wire(event: Event) -> ReplyDelta | ReplyEnded | ReplyHeartbeat:
 
 
 @strawberry.type
-class Subscription:
+class ReplySubscription:
     @described
     @strawberry.subscription
     async def reply(
