@@ -53,7 +53,7 @@ class Config(ServiceSettings, PeerSettings):
     stall_seconds: float = Field(120.0, ge=1)
     """A reply that got no token for so long, on any engine, ends FAILED."""
     max_claims: int = Field(5, ge=1)
-    """A turn that was taken over so often without a new token ends FAILED."""
+    """A turn that was taken over so often without a new token, or lost so many engines, ends FAILED."""
 
     default_temperature: float = Field(0.7, ge=0, le=2)
     default_top_p: float = Field(0.95, gt=0, le=1)

@@ -113,15 +113,16 @@ class Story:
         self, draft: Draft, request: history_pb.ReplyRequest, messages: list[pb.ChatMessage]
     ) -> pb.GenerationEnd:
         """Generates on one engine after the other, each from the tokens there are, until one brings the end."""
-        deadline, attempt = time.monotonic() + self.config.stall_seconds, 0
+        deadline, attempt, lost = time.monotonic() + self.config.stall_seconds, 0, 0
         while not draft.cancelled.is_set():
             attempt += 1
-            known = len(draft.tokens)
+            known, generation = len(draft.tokens), None
             start = _start(draft, request, messages, attempt)
             try:
                 async with self.router.generate(start, draft.turn.conversation_id) as generation:
                     return await self._follow(draft, generation)
             except ReplicaLostError:
+                lost += generation is not None
                 failure = DomainError(Reason.UNAVAILABLE, "No engine finished the reply.")
             except DomainError as error:
                 if error.reason not in _TRANSIENT:
@@ -129,7 +130,10 @@ class Story:
                 failure = error
             draft.queue_position = None
             if len(draft.tokens) > known:
-                deadline = time.monotonic() + self.config.stall_seconds
+                deadline, lost = time.monotonic() + self.config.stall_seconds, 0
+            if lost >= self.config.max_claims:
+                # Whatever it is about this reply, no more engines shall die of it.
+                raise DomainError(Reason.ENGINE_FAILED, "Engine after engine was lost over the reply.")
             if time.monotonic() > deadline:
                 raise failure
             await asyncio.sleep(self.router.opens_in(start))

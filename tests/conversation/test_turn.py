@@ -21,6 +21,7 @@ from services.conversation.routing import ReplicaLostError, Router
 from services.conversation.runner import Runner
 from services.conversation.turn import Story
 from services.conversation.writer import Writer
+from tests.conversation.steps import claimed, lapse, take_one
 from tests.valkey import Valkey
 
 WORDS = ["one ", "two ", "three ", "four"]
@@ -141,6 +142,32 @@ async def test_a_lost_engine_is_followed_by_another_from_the_tokens_there_are(jo
         await services.ended.wait()
     assert services.generations == [[], [0], [0, 1, 2]]
     assert services.reply.result.text == "one two three four"
+
+
+async def test_a_reply_of_which_engine_after_engine_dies_ends_failed(journal: Journal, config: Config) -> None:
+    services = Services()
+    services.lose_after = [1] + [1] * 100
+    async with running(services, journal, config):
+        await journal.enqueue(services.turn)
+        await services.ended.wait()
+    result = services.reply.result
+    assert (result.status, result.failure_reason) == (history_pb.MESSAGE_STATUS_FAILED, "ENGINE_FAILED")
+    assert result.text == "one "
+    assert services.generations == [[]] + [[0]] * config.max_claims
+
+
+async def test_a_reply_of_which_runner_after_runner_dies_ends_failed(journal: Journal, config: Config) -> None:
+    services = Services()
+    await journal.enqueue(services.turn)
+    await take_one(journal, services.turn)
+    for _ in range(config.max_claims):
+        await claimed(journal, services.turn)
+        await lapse(journal, services.turn)
+    async with running(services, journal, config):
+        await services.ended.wait()
+    result = services.reply.result
+    assert (result.status, result.failure_reason) == (history_pb.MESSAGE_STATUS_FAILED, "ENGINE_FAILED")
+    assert services.generations == []
 
 
 async def test_an_engine_that_refuses_is_followed_by_another_as_soon_as_the_router_knows_one(
