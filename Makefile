@@ -1,4 +1,4 @@
-.PHONY: help setup run up status test check protos bench bench-engine bench-stores backup restore clean
+.PHONY: help setup run up status test check chaos demo-failover protos bench bench-engine bench-stores bench-streams backup restore clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\): ## /  make \1\t/p' Makefile | expand -t 24
 setup: ## install everything to run, test and check it
@@ -12,6 +12,10 @@ test: ## run the tests; ARGS="tests/history -x" hands arguments on
 	@scripts/test $(ARGS)
 check: ## style, types, imports, contracts, requirements
 	@scripts/check
+chaos: ## kill, stop, cut and starve a mesh, hundreds of times; ARGS="--fault NAME --seed N" hands arguments on
+	@scripts/chaos $(ARGS)
+demo-failover: ## watch an answer survive the deaths of those who bring it; ARGS=--fake does it without a model
+	@scripts/demo-failover $(ARGS)
 protos: ## generate gen/ from protos/
 	@scripts/setup dev && scripts/protos
 bench: ## measure the mesh and the engine
@@ -20,6 +24,8 @@ bench-engine: ## measure the engine beside llama.cpp and transformers; ARGS="--q
 	@scripts/bench-engine $(ARGS)
 bench-stores: ## measure the stores on real servers
 	@scripts/bench-stores
+bench-streams: ## measure streaming at scale beside plain SSE and WebSocket servers; ARGS="--quick" hands arguments on
+	@scripts/bench-streams $(ARGS)
 backup: ## write what the mesh remembers into a folder: TO=FOLDER
 	@scripts/backup "$(TO)"
 restore: ## read it back, into stores of any kind: FROM=FOLDER

@@ -95,6 +95,9 @@ class Runner:
         try:
             claim = await self._journal.claim(turn)
             if claim:
+                draft = claim.draft
+                taken = "turn taken over" if claim.claims > 1 or draft.token_count else "turn taken"
+                log(logger, logging.INFO, taken, reply_id=turn.reply_id, epoch=draft.epoch, tokens=draft.token_count)
                 with acting_for(turn.owner):
                     async with self._writer.writing(claim.draft):
                         await self._while_ours(claim)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-ROUTINE = frozenset({"call", "http", "websocket", "listening", "draining", "stopped"})
-"""What services say once for each call, and what the launcher says itself."""
+ROUTINE = frozenset({"call", "http", "websocket", "listening", "draining", "stopped", "turn taken"})
+"""What services say once for each call or turn, and what the launcher says itself."""
 STARTING = frozenset({"ready", "not ready"})
 """What the launcher says while the mesh starts; later it is news."""
 _HIDDEN = frozenset({"time", "level", "service", "message", "exception", "trace_id", "config"})
