@@ -81,6 +81,8 @@ def failure(error: BaseException) -> Wire:
 
 def _neutral(error: BaseException) -> DomainError:
     error_id = secrets.token_hex(8)
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     # The traceback may quote what a user wrote in its last line, so only where it happened is logged.
     where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
     log(logger, logging.ERROR, "unexpected", error_id=error_id, type=type(error).__name__, where=where)

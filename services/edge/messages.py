@@ -4,10 +4,13 @@ import asyncio
 import json
 from collections.abc import Mapping
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from services.edge.errors import Refused
 from services.edge.request import read_json
+
+GONE = (TimeoutError, WebSocketDisconnect, WebSocketDisconnected)
+"""A client that takes nothing, one that has just gone, and one that was gone already when somebody else sent."""
 
 
 class Closed(Exception):  # noqa: N818 - how every socket ends
@@ -40,7 +43,7 @@ class Messages:
         try:
             async with asyncio.timeout(self._send_seconds):
                 await self._socket.send_text(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
-        except (TimeoutError, WebSocketDisconnect):
+        except GONE:
             raise Closed from None
 
     async def close(self, over: Closed) -> None:
@@ -50,5 +53,5 @@ class Messages:
         try:
             async with asyncio.timeout(self._send_seconds):
                 await self._socket.close(over.code, over.reason)
-        except (TimeoutError, WebSocketDisconnect, RuntimeError):
-            return  # starlette's RuntimeError: the other side was faster
+        except GONE:
+            return  # the other side was faster
