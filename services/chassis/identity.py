@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import OKPKey
 from joserfc.jws import extract_compact
 
@@ -96,7 +96,7 @@ class KeySource(Protocol):
 
 
 async def verify_inner(token: str, audience: str, keys: KeySource) -> Caller:
-    """The caller that a token between services names. Raises UNAUTHENTICATED for anything but a valid one."""
+    """The caller that a token between services names. Raises what `verify` does."""
     return _caller_named(await verify(token, INNER_TYPE, audience, keys), token)
 
 
@@ -121,7 +121,7 @@ class Verifier:
         self._verified: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
 
     async def caller(self, token: str) -> Caller:
-        """The caller that the token names. Raises UNAUTHENTICATED for anything but a valid one."""
+        """The caller that the token names. Raises what `verify` does."""
         who, until = self._verified.get(token, (None, 0.0))
         if who and time.time() < until:
             return who
@@ -142,13 +142,22 @@ def is_inner(token: str) -> bool:
 
 
 async def verify(token: str, token_type: str, audience: str, keys: KeySource) -> dict[str, object]:
-    """The claims of a token of one type for one audience, signed by auth and not expired."""
+    """The claims of a token of one type for one audience, signed by auth and not expired.
+
+    Raises UNAUTHENTICATED for any other. A token between services that has expired, and is good otherwise, is
+    UNAVAILABLE: nobody uses one in the last seconds of its life, so clocks disagree, or a process was held up, and
+    neither is a reason to doubt whoever it is for. With a new token, or on another replica, the call may succeed.
+    """
     try:
         key = await keys.key(_key_id(token, token_type))
         if key is None:
             raise _refused()
         claims = jwt.decode(token, key, algorithms=ALGORITHMS).claims
         _claims_for(audience).validate(claims)
+    except ExpiredTokenError:
+        if token_type == INNER_TYPE:
+            raise DomainError(Reason.UNAVAILABLE, "A token between services has expired.", retry_after=1) from None
+        raise _refused() from None
     except (JoseError, ValueError, KeyError, TypeError):
         raise _refused() from None
     return claims
@@ -161,8 +170,13 @@ def _key_id(token: str, token_type: str) -> str:
     return str(header["kid"])
 
 
+class _Claims(jwt.JWTClaimsRegistry):
+    def validate_iat(self, value: object) -> None:
+        """Anything: a clock that is set back must not make a whole mesh doubt the tokens that it has."""
+
+
 def _claims_for(audience: str) -> jwt.JWTClaimsRegistry:
-    return jwt.JWTClaimsRegistry(
+    return _Claims(
         leeway=LEEWAY_SECONDS,
         iss={"essential": True, "value": ISSUER},
         aud={"essential": True, "value": audience},

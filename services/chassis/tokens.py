@@ -5,6 +5,8 @@ import base64
 import json
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from joserfc.jwk import OKPKey
@@ -26,23 +28,45 @@ UNKNOWN_KEY_SECONDS = 1.0
 TIMEOUT = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long a token may be used: while both clocks say so. The time of day may be set, here alone or everywhere; the
+    monotonic clock knows neither, and lets no token live longer than who issued it meant."""
+
+    until: float
+    """On the monotonic clock."""
+    expires: float
+    """By the time of day."""
+
+    @classmethod
+    def of(cls, token: str, asked: float) -> "Life":
+        """Of a token that was asked for at that time of the monotonic clock."""
+        claims = _claims(token)
+        return cls(asked + claims["exp"] - claims["iat"] - SPARE_SECONDS, claims["exp"] - SPARE_SECONDS)
+
+    @property
+    def lasts(self) -> bool:
+        return self.until > time.monotonic() and self.expires > time.time()
+
+
 class Tokens:
     """One service's tokens for calls to its peers, kept while they live."""
 
     def __init__(self, service: str, secret: str, auth: grpc.aio.Channel) -> None:
         self._service, self._secret = service, secret
         self._stub = TokenServiceStub(auth)
-        self._cached: OrderedDict[tuple[str, str, str], tuple[str, float]] = OrderedDict()
+        self._cached: OrderedDict[tuple[str, str, str], tuple[str, Life]] = OrderedDict()
 
     async def token(self, audience: str, who: Caller | None) -> str:
         """A token for a call to `audience`, made for `who` (None: for this service itself). Raises DomainError."""
         key = (audience, who.tenant_id, who.account_id) if who else (audience, "", "")
         cached = self._cached.get(key)
-        if cached and cached[1] > time.time() + SPARE_SECONDS:
+        if cached and cached[1].lasts:
             return cached[0]
+        asked = time.monotonic()
         answer = await self.exchange(audience, who.subject if who and who.account_id else None)
         _require_named(answer.token, who)
-        self._cached[key] = (answer.token, answer.expire_time.seconds)
+        self._cached[key] = (answer.token, Life.of(answer.token, asked))
         self._cached.move_to_end(key)
         if len(self._cached) > CACHED_TOKENS:
             self._cached.popitem(last=False)
@@ -66,10 +90,14 @@ class Tokens:
 
 def _require_named(token: str, who: Caller | None) -> None:
     """The last line against acting for one account with another's token: it must name whom it was asked for."""
-    claims = json.loads(extract_compact(token.encode()).payload)
+    claims = _claims(token)
     named = (claims.get("tenant", ""), claims.get("sub", ""))
     if named != ((who.tenant_id, who.account_id) if who else ("", "")):
         raise DomainError(Reason.PERMISSION_DENIED, "The token is for another account.")
+
+
+def _claims(token: str) -> dict[str, Any]:
+    return dict(json.loads(extract_compact(token.encode()).payload))
 
 
 class AuthKeys:

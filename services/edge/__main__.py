@@ -13,6 +13,7 @@ from services.edge.config import Config
 from services.edge.context import House
 from services.edge.listener import Listener, bind
 from services.edge.mesh import NAME
+from services.edge.shortage import Shortage
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ async def main() -> None:
     start_logging(NAME, config.log_level)
     # uvicorn's lines hold addresses with their query, and tracebacks that may quote what people wrote.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    asyncio.get_running_loop().set_exception_handler(Shortage())
     async with open_house(config) as house, asyncio.TaskGroup() as group:
         watching = group.create_task(house.watches.run())
         await _serve(house)

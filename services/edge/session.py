@@ -11,11 +11,9 @@ from grpc import StatusCode
 from parley.auth.v1.token_service_pb2 import ExchangeTokenResponse
 from services.chassis.errors import CODE_OF, DomainError, Reason
 from services.chassis.identity import Caller, KeySource, TokenSubject, verify_inner
-from services.chassis.tokens import Tokens
+from services.chassis.tokens import Life, Tokens
 from services.edge.mesh import NAME
 
-SPARE_SECONDS = 15.0
-"""A caller is not used in the last seconds of the inner token that proves him."""
 MAX_CREDENTIAL_LENGTH = 4096
 _NOT_A_CREDENTIAL = (StatusCode.INVALID_ARGUMENT, StatusCode.UNAUTHENTICATED, StatusCode.NOT_FOUND)
 
@@ -64,21 +62,22 @@ class Sessions:
 
     def __init__(self, tokens: Tokens, keys: KeySource, size: int) -> None:
         self._tokens, self._keys, self._size = tokens, keys, size
-        self._known: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[Caller, Life]] = OrderedDict()
 
     async def caller(self, credential: Credential) -> Caller:
         """Whom the credential stands for. Raises UNAUTHENTICATED, or what auth answered."""
         key = _key(credential)
         known = self._known.get(key)
-        if known and known[1] > time.time() + SPARE_SECONDS:
+        if known and known[1].lasts:
             self._known.move_to_end(key)
             return known[0]
         self._known.pop(key, None)
+        asked = time.monotonic()
         answer = await self._exchange(credential)
         caller = await verify_inner(answer.token, NAME, self._keys)
         if not caller.account_id:
             raise unauthenticated()
-        self._known[key] = (caller, answer.expire_time.seconds)
+        self._known[key] = (caller, Life.of(answer.token, asked))
         while len(self._known) > self._size:
             self._known.popitem(last=False)
         return caller

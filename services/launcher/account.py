@@ -22,6 +22,9 @@ ROLES = ("admin", "user")
 DISPLAY_NAME = "Administrator"
 KEY_NAME = "python -m services"
 
+PASSWORD_SECONDS = 30.0
+"""For a call that works on a password, which takes long by design, and longer while everything else starts, too."""
+AWAY = {Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED}
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.5
 """Between attempts while auth is away."""
@@ -53,7 +56,7 @@ async def ensure_account(files: Files, email: str, auth_address: str, secrets: M
                 if not await _works(read_key(files), Tokens(EDGE, secrets[EDGE], channel)):
                     await _FirstAccount(files, email, channel, secrets).make_key()
             except DomainError as error:
-                if error.reason is not Reason.UNAVAILABLE or attempt == ATTEMPTS - 1:
+                if error.reason not in AWAY or attempt == ATTEMPTS - 1:
                     raise RefusalError(f"The first account could not be made: {error.message}") from None
                 await asyncio.sleep(PAUSE_SECONDS)  # auth has just been started again
             else:
@@ -104,7 +107,9 @@ class _FirstAccount:
         password = self._files.password.read_text().strip()
         request = pb.CreateAccountRequest(email=self._email, password=password, display_name=DISPLAY_NAME, roles=ROLES)
         try:
-            answer = await self._as_operator.call(self._stub.CreateAccount, request, as_service=True)
+            answer = await self._as_operator.call(
+                self._stub.CreateAccount, request, seconds=PASSWORD_SECONDS, as_service=True
+            )
         except DomainError as error:
             if error.reason is not Reason.EMAIL_TAKEN:
                 raise
@@ -120,7 +125,9 @@ class _FirstAccount:
     async def _opened_by(self, password: str) -> str:
         request = pb.VerifyPasswordRequest(email=self._email, password=password)
         try:
-            answer = await self._as_edge.call(self._stub.VerifyPassword, request, as_service=True)
+            answer = await self._as_edge.call(
+                self._stub.VerifyPassword, request, seconds=PASSWORD_SECONDS, as_service=True
+            )
         except DomainError as error:
             if error.reason is not Reason.INVALID_CREDENTIALS:
                 raise

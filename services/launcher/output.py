@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections import deque
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -23,10 +24,21 @@ PROGRESS_SECONDS = 2.0
 _END = re.compile(rb"(\r\n|\n|\r)")
 
 
+class _File(RotatingFileHandler):
+    """What a full disk has no room for is not written: the mesh goes on without it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
+        del record
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 class Output:
     def __init__(self, program: Program, path: Path, screen: Screen, shown: Filter) -> None:
         self._program, self._screen, self._filter = program, screen, shown
-        self._file = RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=1, encoding="utf-8", delay=True)
+        self._file = _File(path, maxBytes=FILE_BYTES, backupCount=1, encoding="utf-8", delay=True)
         self._next_progress = 0.0
         self.last_words: deque[str] = deque(maxlen=LAST_WORDS)
 

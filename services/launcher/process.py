@@ -22,6 +22,8 @@ BAD_CONFIGURATION = 2
 """The status of a process that would not start any other time either."""
 PROBE_SECONDS = 0.2
 """Between two looks at whether a process is ready."""
+WRITE_AGAIN_SECONDS = 1.0
+"""Between attempts to write down what runs, while the disk is full."""
 FLUSH_SECONDS = 1.0
 """For the last lines of a process that has ended."""
 _LEASH = (sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py")))
@@ -84,7 +86,6 @@ class Process:
             if self._stopping.is_set():
                 self._signal(signal.SIGTERM)
             self._screen.starting(self.program.label)
-            self._state.started(self.program, child.pid)
             await self._watch(child)
         finally:
             if child.returncode is None:
@@ -109,13 +110,18 @@ class Process:
         assert child.stdout
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._output.follow(child.stdout))
-            awaiting = group.create_task(self._await_ready())
+            beside = [group.create_task(self._write_down(child.pid)), group.create_task(self._await_ready())]
             await child.wait()
-            awaiting.cancel()
+            for task in beside:
+                task.cancel()
             # What it has started, if anything, has no work left, and may hold the pipe open.
             self._signal(signal.SIGKILL)
             await asyncio.wait([following], timeout=FLUSH_SECONDS)
             following.cancel()
+
+    async def _write_down(self, pid: int) -> None:
+        while not self._state.started(self.program, pid):  # noqa: ASYNC110 - nor does a disk tell when it has room
+            await asyncio.sleep(WRITE_AGAIN_SECONDS)
 
     async def _await_ready(self) -> None:
         started = time.monotonic()

@@ -31,10 +31,15 @@ class State:
         self._path = folder / _FILE
         self._running: dict[str, Running] = {}
 
-    def started(self, program: Program, pid: int) -> None:
+    def started(self, program: Program, pid: int) -> bool:
+        """Returns whether it could be written down; a disk may be full."""
         self._running[program.label] = Running(program.name, program.label, pid, program.address, program.endpoint)
         entries = [asdict(running) for running in self._running.values()]
-        write_private(self._path, json.dumps({"launcher": os.getpid(), "processes": entries}, indent=2) + "\n")
+        try:
+            write_private(self._path, json.dumps({"launcher": os.getpid(), "processes": entries}, indent=2) + "\n")
+        except OSError:
+            return False
+        return True
 
     @contextmanager
     def kept(self) -> Iterator[None]:

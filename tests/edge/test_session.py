@@ -1,6 +1,7 @@
 import httpx
 
-from services.edge.session import SPARE_SECONDS, Credential
+from services.chassis.tokens import SPARE_SECONDS
+from services.edge.session import Credential
 from tests.edge.asking import ask, data, error
 from tests.edge.mesh import Mesh
 from tests.edge.running import Edge, running

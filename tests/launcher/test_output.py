@@ -67,3 +67,14 @@ async def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     _, _, kept = await follow(tmp_path, *(b"line %d\n" % number for number in range(1000)))
     assert kept.endswith("line 999\n")
     assert size(tmp_path) <= 2000
+
+
+async def test_a_full_disk_costs_nothing_but_the_file(tmp_path: Path) -> None:
+    (tmp_path / "auth-1.log").symlink_to("/dev/full")
+    screen, stream = Shown(), asyncio.StreamReader()
+    said = Output(program(tmp_path, "auth"), tmp_path / "auth-1.log", screen, Filter(verbose=False))
+    stream.feed_data(b"one\ntwo\n")
+    stream.feed_eof()
+    await said.follow(stream)
+    said.close()
+    assert screen.lines == ["one", "two"]

@@ -90,6 +90,7 @@ async def _started(url: str, key: Path, launcher: asyncio.subprocess.Process) ->
         await ready
         async with asyncio.timeout(READY_SECONDS):
             while not key.exists():
+                assert launcher.returncode is None, "the mesh ended at its start"
                 await asyncio.sleep(0.05)
     finally:
         ended.cancel()
