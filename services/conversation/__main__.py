@@ -55,7 +55,7 @@ async def main() -> None:
         writer = Writer(journal, config)
         feeds = Feeds()
         hub = Hub(journal, peers.history, writer, feeds, config)
-        runner = Runner(journal, writer, Story(journal, writer, router, peers, config), config)
+        runner = Runner(journal, writer, Story(journal, writer, router, peers, hub, config), config)
         removal = Removal(peers, journal, hub)
         sender = Sender(peers, router, journal, config)
         service = ConversationService(sender, removal, peers, journal, hub, feeds, config)

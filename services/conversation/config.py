@@ -39,9 +39,9 @@ class Config(ServiceSettings, PeerSettings):
     max_watches: int = Field(20_000, ge=1)
     """Watches that one stream of the edge may have open."""
 
-    lease_seconds: float = Field(2.0, ge=0.5)
+    lease_seconds: float = Field(1.5, ge=0.5)
     """A turn whose runner did not renew its lease for so long is taken over."""
-    renew_seconds: float = Field(0.5, ge=0.1)
+    renew_seconds: float = Field(0.4, ge=0.1)
     tick_seconds: float = Field(0.025, ge=0.001)
     """What gathers for so long is written at once: to the journal, and to each watching peer."""
     poll_seconds: float = Field(1.0, ge=0.1)

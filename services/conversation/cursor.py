@@ -3,6 +3,7 @@
 import base64
 import binascii
 import uuid
+from functools import lru_cache
 
 from services.chassis.errors import DomainError, Reason
 
@@ -11,8 +12,7 @@ _OFFSET_BYTES = 4
 
 
 def seal(message_id: str, offset: int) -> str:
-    body = bytes([_VERSION]) + uuid.UUID(message_id).bytes + offset.to_bytes(_OFFSET_BYTES)
-    return base64.urlsafe_b64encode(body).decode()
+    return base64.urlsafe_b64encode(_head(message_id) + offset.to_bytes(_OFFSET_BYTES)).decode()
 
 
 def unseal(message_id: str, cursor: str) -> int:
@@ -23,10 +23,16 @@ def unseal(message_id: str, cursor: str) -> int:
         body = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise invalid_cursor() from None
-    head = bytes([_VERSION]) + uuid.UUID(message_id).bytes
+    head = _head(message_id)
     if len(body) != len(head) + _OFFSET_BYTES or not body.startswith(head):
         raise invalid_cursor()
     return int.from_bytes(body[len(head) :])
+
+
+@lru_cache(maxsize=8192)
+def _head(message_id: str) -> bytes:
+    """Kept for the replies that are read: each has a new cursor every tick."""
+    return bytes([_VERSION]) + uuid.UUID(message_id).bytes
 
 
 def invalid_cursor() -> DomainError:

@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from parley.history.v1.history_service_pb2 import ReplyResult
 from services.chassis.identity import Caller, ReservationSubject
@@ -27,6 +29,13 @@ class Outcome(StrEnum):
     """Not written: the journal lost a part of the reply."""
 
 
+@lru_cache(maxsize=8192)
+def _name(conversation_id: str, reply_id: str) -> str:
+    """Kept for the turns that run: each is asked for it several times a tick."""
+    mixed = hashlib.blake2b(f"{conversation_id}/{reply_id}".encode(), digest_size=10).hexdigest()
+    return f"{reply_id[:13]}-7{mixed[:3]}-{'89ab'[int(mixed[3], 16) % 4]}{mixed[4:7]}-{mixed[7:19]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A reply to be written, and whose it is."""
@@ -43,8 +52,7 @@ class Turn:
         """Names the turn everywhere: clients choose reply ids, and may choose the same one in two conversations.
 
         A UUIDv7 with the time of the reply's id, so that it is a function of the two ids."""
-        mixed = hashlib.blake2b(f"{self.conversation_id}/{self.reply_id}".encode(), digest_size=10).hexdigest()
-        return f"{self.reply_id[:13]}-7{mixed[:3]}-{'89ab'[int(mixed[3], 16) % 4]}{mixed[4:7]}-{mixed[7:19]}"
+        return _name(self.conversation_id, self.reply_id)
 
     def change(self, *message_ids: str, itself: bool = False) -> Change:
         """A change of its conversation itself, or of these messages of it."""
@@ -91,8 +99,7 @@ class Draft:
         return len(self.tokens) // TOKEN_BYTES
 
     def add(self, token_ids: Sequence[int], text: str) -> None:
-        for token_id in token_ids:
-            self.tokens += token_id.to_bytes(TOKEN_BYTES)
+        self.tokens += struct.pack(f">{len(token_ids)}I", *token_ids)
         self.text += text.encode()
 
 

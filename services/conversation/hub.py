@@ -10,6 +10,7 @@ from parley.history.v1.history_service_pb2 import Message
 from services.chassis.errors import DomainError, Reason, not_found
 from services.chassis.identity import acting_for
 from services.chassis.telemetry import log
+from services.chassis.tick import pause_after
 from services.conversation.config import Config
 from services.conversation.draft import Turn
 from services.conversation.feed import Feeds
@@ -88,6 +89,12 @@ class Hub:
             if not same_turn:
                 self._followed.pop(turn.turn_id, None)
 
+    def end(self, turn: Turn, message: Message) -> None:
+        """The reply ended, as stored: whoever watches it on this process need not look for it in history."""
+        followed = self._followed.get(turn.turn_id, {}).get(turn)
+        if followed and not followed.over:
+            followed.end(message)
+
     async def wait(self, turn: Turn) -> Message:
         """The reply once it ended. Raises DomainError; wrap it in a timeout."""
         changed = asyncio.Event()
@@ -140,7 +147,7 @@ class Hub:
             dirty, self._dirty[shard] = self._dirty[shard], set()
             brought = await asyncio.gather(*(self._read_batch(batch, tasks) for batch in self._batches(dirty)))
             if any(brought):
-                await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
+                await asyncio.sleep(pause_after(started, self._config.tick_seconds))
 
     def _batches(self, turn_ids: set[str]) -> Iterator[list[Followed]]:
         """The followed replies among these turns of one shard that are not over; no batch is too large."""

@@ -124,7 +124,7 @@ class Runner:
 
     async def _hand_over(self, claim: Claim) -> None:
         """This process stops: another need not wait for the lease to lapse."""
-        with suppress(DomainError):
+        with suppress(DomainError, TimeoutError):  # a journal that is away or hangs: the lease lapses
             async with asyncio.timeout(HAND_OVER_SECONDS):
                 await self._journal.append(self._journal.shard(claim.draft.turn.conversation_id), [claim.draft])
                 await self._journal.release(claim.draft)

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from parley.history.v1 import history_service_pb2 as history_pb
 from parley.inference.v1 import generation_pb2 as gen
@@ -19,6 +19,7 @@ from services.chassis.errors import DomainError, Reason
 from services.chassis.telemetry import log
 from services.conversation.config import Config
 from services.conversation.draft import Claim, Draft
+from services.conversation.hub import Hub
 from services.conversation.journal import Journal
 from services.conversation.peers import Peers
 from services.conversation.prompt import messages_of
@@ -30,6 +31,11 @@ logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 8.0
 """How long an engine may take to stop."""
+SETTLING = 32
+"""Replies that have ended and are settled at once: where many end together, their readers come first."""
+HEARD = 0.9
+"""A generation is taken for silent after between this part of its time and all of it: a timer is not set anew for
+every token."""
 
 _TRANSIENT = {Reason.ENGINE_OVERLOADED, Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED}
 
@@ -46,7 +52,9 @@ class Story:
     writer: Writer
     router: Router
     peers: Peers
+    hub: Hub
     config: Config
+    settling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SETTLING))
 
     async def tell(self, claim: Claim) -> None:
         """Brings a claimed turn to its end, as the account that it is for.
@@ -68,8 +76,10 @@ class Story:
             await self._require_ours(draft)
             reply = await self.peers.history.complete(reply, draft.result)
         await self.journal.finish(turn)
+        self.hub.end(turn, reply)
         await self.journal.announce(turn.change(turn.reply_id))
-        await self._settle(turn.turn_id, reply.result.usage)
+        async with self.settling:
+            await self._settle(turn.turn_id, reply.result.usage)
         if await give_title(reply, self.peers, self.router):
             await self.journal.announce(turn.change(itself=True))
         await self.journal.done(turn)
@@ -147,7 +157,9 @@ class Story:
         try:
             async with asyncio.timeout(self.config.stall_seconds) as stall:
                 async for event in generation.events():
-                    stall.reschedule(loop.time() + self.config.stall_seconds)
+                    until = loop.time() + self.config.stall_seconds
+                    if until - (stall.when() or 0) > (1 - HEARD) * self.config.stall_seconds:
+                        stall.reschedule(until)
                     if event.HasField("end"):
                         return event.end
                     if event.HasField("queued"):

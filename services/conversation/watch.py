@@ -9,6 +9,7 @@ from typing import Self
 
 from parley.conversation.v1 import conversation_service_pb2 as pb
 from services.chassis.errors import DomainError, Reason, to_status
+from services.chassis.tick import pause_after
 from services.conversation.config import Config
 from services.conversation.cursor import invalid_cursor, seal
 from services.conversation.draft import Turn
@@ -157,7 +158,7 @@ class Watches:
                 yield events
                 written = time.monotonic()
             if events:
-                await asyncio.sleep(max(0.0, started + self._config.tick_seconds - written))
+                await asyncio.sleep(pause_after(started, self._config.tick_seconds))
 
     def _wake(self, watch_id: str) -> None:
         self._dirty.add(watch_id)

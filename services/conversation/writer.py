@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from services.chassis.errors import DomainError
 from services.chassis.telemetry import log
+from services.chassis.tick import pause_after
 from services.conversation.config import Config
 from services.conversation.draft import Draft, Outcome
 from services.conversation.journal import Journal
@@ -79,7 +80,7 @@ class Writer:
                     await self._append(shard, batch)
                 renewed = started if due else renewed
                 if brought:
-                    await asyncio.sleep(max(0.0, started + self._config.tick_seconds - time.monotonic()))
+                    await asyncio.sleep(pause_after(started, self._config.tick_seconds))
             except DomainError:
                 dirty.set()
                 await asyncio.sleep(RETRY_SECONDS)

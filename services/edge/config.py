@@ -80,7 +80,7 @@ class Config(Limits):
     heartbeat_seconds: float = Field(15, gt=0)
     """A subscription says something at least this often."""
     tick_seconds: float = Field(0.025, ge=0)
-    """The least time between two deltas of one subscription; text that arrives meanwhile is merged."""
+    """The least time between two deltas of one subscription; more under load. Text that arrives meanwhile is merged."""
     silence_seconds: float = Field(2, gt=0)
     """A stream of watches that says nothing for so long is dead."""
     max_reopen_seconds: float = Field(1, gt=0)

@@ -10,6 +10,7 @@ from services.chassis.errors import DomainError, Reason
 from services.chassis.identity import Caller
 from services.chassis.telemetry import current_trace, start_trace
 from services.edge.context import Context, House
+from services.edge.encoding import encode
 from services.edge.errors import Refused, Wire, domain_error
 from services.edge.messages import Closed, Messages
 from services.edge.operation import Operations
@@ -118,15 +119,16 @@ class Connection:
                 async for answer in answers:
                     await self._next(operation_id, answer)
         else:
-            await self._next(operation_id, await operation.result(self._house.config.operation_seconds))
+            await self._next(operation_id, encode(await operation.result(self._house.config.operation_seconds)))
 
     def _forget(self, operation_id: str) -> None:
         """Before the last message of an operation, after which the client may use its id again."""
         if self._running.get(operation_id) is asyncio.current_task():
             del self._running[operation_id]
 
-    async def _next(self, operation_id: str, answer: Wire) -> None:
-        await self._messages.send({"id": operation_id, "type": "next", "payload": answer})
+    async def _next(self, operation_id: str, answer: str) -> None:
+        """`answer`: as JSON."""
+        await self._messages.send_text(f'{{"id":{encode(operation_id)},"type":"next","payload":{answer}}}')
 
     async def _fail(self, operation_id: str, errors: list[Wire]) -> None:
         await self._messages.send({"id": operation_id, "type": "error", "payload": errors})

@@ -4,10 +4,10 @@ https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 """
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
 
+from services.edge.encoding import encode
 from services.edge.errors import Refused, Wire
 from services.edge.negotiation import EVENT_STREAM
 from services.edge.streaming import Cut, StreamingResponse, Write
@@ -20,21 +20,22 @@ HEADERS = {
 _COMPLETE = b"event: complete\ndata:\n\n"
 
 
-def encode_next(answer: Wire) -> bytes:
-    return b"event: next\ndata: %s\n\n" % encode_json(answer)
+def encode_next(answer: str) -> bytes:
+    """`answer`: as JSON."""
+    return f"event: next\ndata: {answer}\n\n".encode()
 
 
 def encode_single(answer: Wire) -> bytes:
     """The whole stream of an operation that has one answer."""
-    return encode_next(answer) + _COMPLETE
+    return encode_next(encode(answer)) + _COMPLETE
 
 
 def encode_json(answer: Wire) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+    return encode(answer).encode()
 
 
 def event_stream(
-    events: AsyncGenerator[Wire, None], seat: ExitStack, leaving: asyncio.Event, send_seconds: float
+    events: AsyncGenerator[str, None], seat: ExitStack, leaving: asyncio.Event, send_seconds: float
 ) -> StreamingResponse:
     """The response of a subscription."""
 
@@ -46,7 +47,7 @@ def event_stream(
                 async for answer in events:
                     await write(encode_next(answer))
             except Refused as error:
-                await write(encode_next({"errors": error.errors}))
+                await write(encode_next(encode({"errors": error.errors})))
                 raise Cut from None
         await write(_COMPLETE)
 

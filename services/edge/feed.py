@@ -1,6 +1,5 @@
 """What changes in an account's conversations, as one subscriber sees it: all that gathered since he last took some."""
 
-import asyncio
 from dataclasses import dataclass, field
 
 from parley.conversation.v1 import conversation_service_pb2 as pb
@@ -45,9 +44,8 @@ class Feed:
         self._start = start
         self._changes = Changes()
         self._failure: DomainError | None = None
-        self._news = asyncio.Event()
-        self.over = asyncio.Event()
-        """Set once the watch failed: nothing more will arrive."""
+        self.over = False
+        """The watch failed: nothing more will arrive."""
 
     @property
     def id(self) -> str:
@@ -60,23 +58,15 @@ class Feed:
     def receive(self, event: pb.WatchEvent) -> None:
         if event.HasField("failure"):
             self._failure = from_status(event.failure)
-            self.over.set()
+            self.over = True
         else:
             self._changes.add(event.changes)
-        self._news.set()
 
-    async def next(self, heartbeat_seconds: float) -> Changes | None:
-        """What gathered; None after so long without anything. Raises DomainError if the watch failed."""
-        try:
-            async with asyncio.timeout(heartbeat_seconds):
-                while True:
-                    # Cleared before looking: what arrives after the look sets it again.
-                    self._news.clear()
-                    if self._failure:
-                        raise self._failure
-                    if self._changes.missed or self._changes.conversations:
-                        taken, self._changes = self._changes, Changes()
-                        return taken
-                    await self._news.wait()
-        except TimeoutError:
+    def take(self) -> Changes | None:
+        """What gathered; None if nothing did. Raises DomainError if the watch failed."""
+        if self._failure:
+            raise self._failure
+        if not self._changes.missed and not self._changes.conversations:
             return None
+        taken, self._changes = self._changes, Changes()
+        return taken

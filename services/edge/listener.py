@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 import uvicorn
@@ -12,6 +13,16 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.protocol import State
 
 from services.edge.config import Config
+
+AT_ONCE = "parley.send_at_once"
+"""The extension of ASGI by which an open WebSocket's scope has a `SendAtOnce`, as "send"."""
+SendAtOnce = Callable[[str], bool]
+"""Sends a text message; False, and it does nothing, where that would have to wait."""
+SPARED_PINGS = 2
+"""In a row, where the other side is told something anyway: one that is gone shows by what it does not acknowledge, and
+one that hangs by the ping that follows."""
+_TEXT = b"\x81"
+"""The first byte of a frame that is a whole text message (RFC 6455, section 5.2)."""
 
 
 def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
@@ -46,7 +57,39 @@ class _Server(uvicorn.Server):
 
 
 class _Socket(WebSocketsSansIOProtocol):
-    """A WebSocket that is cut where uvicorn's waits for a client that takes nothing any more."""
+    """A WebSocket that is cut where uvicorn's waits for a client that takes nothing any more, and that is written to
+    without a detour: of what a message costs, most is the way through ASGI and the protocol's states."""
+
+    _told = False
+    """Something was sent since the last ping was due."""
+    _spared = 0
+    """Pings in a row that were not sent."""
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"][AT_ONCE] = {"send": self.send_at_once}
+        await super().run_asgi()
+
+    def send_keepalive_ping(self) -> None:
+        if self._told and self._spared < SPARED_PINGS:
+            self._told, self._spared = False, self._spared + 1
+            self.ping_timer = None
+            self.schedule_ping()
+        else:
+            self._told, self._spared = False, 0
+            super().send_keepalive_ping()
+
+    def send_at_once(self, text: str) -> bool:
+        if not self.writable.is_set() or self.conn.state is not State.OPEN or self.transport.is_closing():
+            return False
+        payload = text.encode()
+        size = len(payload)
+        if size < 126:
+            head = _TEXT + bytes((size,))
+        else:
+            head = _TEXT + (struct.pack("!BH", 126, size) if size < 1 << 16 else struct.pack("!BQ", 127, size))
+        self.transport.write(head + payload)
+        self._told = True
+        return True
 
     def shutdown(self) -> None:
         if self.conn.state is State.CLOSING:

@@ -1,12 +1,13 @@
 """A WebSocket as JSON objects, and how it ends."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from services.edge.encoding import encode
 from services.edge.errors import Refused
+from services.edge.listener import AT_ONCE, SendAtOnce
 from services.edge.request import read_json
 
 GONE = (TimeoutError, WebSocketDisconnect, WebSocketDisconnected)
@@ -24,6 +25,8 @@ class Closed(Exception):  # noqa: N818 - how every socket ends
 class Messages:
     def __init__(self, socket: WebSocket, send_seconds: float) -> None:
         self._socket, self._send_seconds = socket, send_seconds
+        extension = socket.scope.get("extensions", {}).get(AT_ONCE, {})
+        self._send_at_once: SendAtOnce = extension.get("send", lambda _: False)
 
     async def receive(self) -> dict[str, object]:
         """The next one. Raises Closed."""
@@ -39,10 +42,16 @@ class Messages:
         return value
 
     async def send(self, message: Mapping[str, object]) -> None:
-        """Returns when the socket has room for more. Raises Closed."""
+        """Returns when the socket took it. Raises Closed."""
+        await self.send_text(encode(message))
+
+    async def send_text(self, text: str) -> None:
+        """A message that is JSON already."""
+        if self._send_at_once(text):
+            return
         try:
             async with asyncio.timeout(self._send_seconds):
-                await self._socket.send_text(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+                await self._socket.send_text(text)
         except GONE:
             raise Closed from None
 

@@ -17,13 +17,12 @@ from graphql import (
 )
 
 from services.chassis import deadline
+from services.edge.answers import Answers
 from services.edge.context import Context
 from services.edge.documents import Documents
 from services.edge.errors import BAD_USER_INPUT, Invalid, Refused, Wire, execution_error, failure, request_errors
 from services.edge.metrics import Metrics
 from services.edge.request import GraphQLRequest
-from services.edge.schema.reply import ReplyDelta
-from services.edge.template import DeltaTemplate
 
 
 class Operations:
@@ -64,18 +63,14 @@ class Operation:
         self._metrics.operations.labels(self.kind.value, "error" if "errors" in result else "ok").inc()
         return result
 
-    async def events(self) -> AsyncGenerator[Wire, None]:
-        """The answers of a subscription; they end when its reply ended. Raises Refused when it failed."""
+    async def events(self) -> AsyncGenerator[str, None]:
+        """The answers of a subscription as JSON; they end when its reply ended. Raises Refused when it failed."""
         outcome = "left"
-        template: DeltaTemplate | None = None
+        answers = Answers(self._answer)
         try:
             async with aclosing(await self._source()) as source:
                 async for event in source:
-                    if isinstance(event, ReplyDelta):
-                        template = template or DeltaTemplate(await self._answer(DeltaTemplate.MARKED))
-                        yield template.fill(event)
-                    else:
-                        yield await self._answer(event)
+                    yield await answers.to(event)
             outcome = "ok"
         except Refused:
             outcome = "error"

@@ -1,6 +1,5 @@
 """One reply as one subscriber sees it: how far he is, and the text that gathered since he last took some."""
 
-import asyncio
 from dataclasses import dataclass
 
 from parley.conversation.v1 import conversation_service_pb2 as pb
@@ -39,9 +38,8 @@ class Watch:
         self._queue_position: int | None = None
         self._moved = False
         self._end: Ended | DomainError | None = None
-        self._news = asyncio.Event()
-        self.over = asyncio.Event()
-        """Set once the reply ended or the watch failed: nothing more will arrive."""
+        self.over = False
+        """The reply ended or the watch failed: nothing more will arrive."""
 
     @property
     def id(self) -> str:
@@ -66,30 +64,16 @@ class Watch:
                 self._finish(Ended(event.cursor, event.ended.message))
             case "failure":
                 self._finish(from_status(event.failure))
-        self._news.set()
 
     def _finish(self, end: Ended | DomainError) -> None:
-        self._end = end
-        self.over.set()
-
-    async def next(self, heartbeat_seconds: float) -> Event:
-        """The next event; a heartbeat after so long without one. Raises DomainError if the watch failed."""
-        try:
-            async with asyncio.timeout(heartbeat_seconds):
-                while True:
-                    # Cleared before looking: what arrives after the look sets it again.
-                    self._news.clear()
-                    if event := self._take():
-                        return event
-                    await self._news.wait()
-        except TimeoutError:
-            return self.heartbeat()
+        self._end, self.over = end, True
 
     def heartbeat(self) -> Heartbeat:
         self._moved = False
         return Heartbeat(self._taken, self._queue_position)
 
-    def _take(self) -> Event | None:
+    def take(self) -> Event | None:
+        """What there is to tell by now. Raises DomainError if the watch failed."""
         if self._text:
             delta = Delta(self._received, "".join(self._text))
             self._text.clear()

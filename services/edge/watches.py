@@ -18,6 +18,7 @@ from services.edge.config import Config
 from services.edge.feed import Changes, Feed
 from services.edge.mesh import Mesh
 from services.edge.metrics import Metrics
+from services.edge.rounds import Look, Rounds
 from services.edge.watch import Delta, Ended, Event, Watch
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ class Watches:
 
     def __init__(self, config: Config, mesh: Mesh, metrics: Metrics) -> None:
         self._config, self._mesh, self._metrics = config, mesh, metrics
-        self._watches: dict[str, Watch | Feed] = {}
+        self._rounds = Rounds(config.tick_seconds, config.heartbeat_seconds)
+        self._watches: dict[str, tuple[Watch | Feed, Look]] = {}
         self._of_account: Counter[tuple[str, str]] = Counter()
         # Watches to start or stop on the stream; at most one entry for each open or just closed watch.
         self._changed: dict[str, None] = {}
@@ -45,36 +47,45 @@ class Watches:
         """The events of a reply after its start_cursor, a heartbeat first. Ends after Ended; raises DomainError."""
         start = pb.StartWatch(watch_id=new_id(), tenant_id=who.tenant_id, account_id=who.account_id, reply=reply)
         watch = Watch(start)
-        with self._watching(watch, who):
+        with self._watching(watch, who) as look:
             yield watch.heartbeat()
             while True:
-                event = await watch.next(self._config.heartbeat_seconds)
+                silence = await look.next()
+                event = watch.take() or (watch.heartbeat() if silence else None)
+                if event is None:
+                    continue
                 yield event
                 if isinstance(event, Ended):
                     return
                 if isinstance(event, Delta):
                     self._metrics.deltas.inc()
-                    await self._tick(watch)
+                self._rounds.told(look)
+                if watch.over:
+                    look.begin()  # nothing more will arrive, and nothing will wake it
 
     async def follow_conversations(self, who: Caller) -> AsyncGenerator[Changes | None, None]:
         """What changes in an account's conversations; None as a heartbeat. Raises DomainError."""
         feed = Feed(pb.StartAccountWatch(watch_id=new_id(), tenant_id=who.tenant_id, account_id=who.account_id))
-        with self._watching(feed, who):
+        with self._watching(feed, who) as look:
             while True:
-                yield await feed.next(self._config.heartbeat_seconds)
+                silence = await look.next()
+                if (changes := feed.take()) or silence:
+                    yield changes
+                    self._rounds.told(look)
 
     @contextmanager
-    def _watching(self, watch: Watch | Feed, who: Caller) -> Iterator[None]:
+    def _watching(self, watch: Watch | Feed, who: Caller) -> Iterator[Look]:
         mine = (who.tenant_id, who.account_id)
         full = len(self._watches) >= self._config.max_watches
         if full or self._of_account[mine] >= self._config.max_watches_per_account:
             raise DomainError(Reason.LIMIT_EXCEEDED, "Too many replies are watched here.", retry_after=1)
-        self._watches[watch.id] = watch
         self._touch(watch.id)
         self._of_account[mine] += 1
         self._metrics.watches.inc()
         try:
-            yield
+            with self._rounds.joined() as look:
+                self._watches[watch.id] = watch, look
+                yield look
         finally:
             self._metrics.watches.dec()
             self._of_account[mine] -= 1
@@ -83,20 +94,17 @@ class Watches:
             if self._watches.pop(watch.id, None):
                 self._touch(watch.id)
 
-    async def _tick(self, watch: Watch) -> None:
-        """The time that text may gather in before the subscriber is given more; cut short by the end."""
-        try:
-            async with asyncio.timeout(self._config.tick_seconds):
-                await watch.over.wait()
-        except TimeoutError:
-            pass
-
     def _touch(self, watch_id: str) -> None:
         self._changed[watch_id] = None
         self._change.set()
 
     async def run(self) -> None:
-        """Keeps the stream open until cancelled."""
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._rounds.run())
+            tasks.create_task(self._keep_open())
+
+    async def _keep_open(self) -> None:
         pause = FIRST_PAUSE
         while True:
             opened = asyncio.Event()
@@ -130,11 +138,11 @@ class Watches:
             while self._changed:
                 watch_id = next(iter(self._changed))
                 del self._changed[watch_id]
-                watch = self._watches.get(watch_id)
-                if watch and watch_id not in self._started:
+                known = self._watches.get(watch_id)
+                if known and watch_id not in self._started:
                     self._started.add(watch_id)
-                    await call.write(watch.start())
-                elif not watch and watch_id in self._started:
+                    await call.write(known[0].start())
+                elif not known and watch_id in self._started:
                     self._started.remove(watch_id)
                     await call.write(pb.WatchRepliesRequest(stop=pb.StopWatch(watch_id=watch_id)))
 
@@ -150,10 +158,11 @@ class Watches:
         raise DomainError(Reason.UNAVAILABLE, "The stream ended.")
 
     def _deliver(self, event: pb.WatchEvent) -> None:
-        watch = self._watches.get(event.watch_id)
-        if watch is None:
+        if (known := self._watches.get(event.watch_id)) is None:
             return
+        watch, look = known
         watch.receive(event)
-        if watch.over.is_set():
+        self._rounds.wake(look)
+        if watch.over:
             del self._watches[event.watch_id]
             self._started.discard(event.watch_id)

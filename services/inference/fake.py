@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.chassis.errors import DomainError, Reason
+from services.chassis.tick import pause_after
 from services.inference.admission import Admission, Bounds, Limits
 from services.inference.blocks import BLOCK_TOKENS, blocks_for
 from services.inference.engine import (
@@ -57,6 +59,7 @@ class _Speech:
     first: int = 0
     """The place in the reply of the first token that was not emitted when it joined the batch."""
     joined: float = 0
+    """When it joined the batch, or when its script starts, if that is later."""
 
 
 class FakeEngine:
@@ -88,7 +91,8 @@ class FakeEngine:
         try:
             while True:
                 self._wake.clear()
-                await self._pause(self._step(asyncio.get_running_loop().time()))
+                began = time.monotonic()
+                await self._pause(self._step(began), began)
         finally:
             self._ready.clear()
             for generation in tuple(self._speeches):
@@ -149,7 +153,8 @@ class FakeEngine:
         """Brings the tokens that are due, and returns the seconds until more are; None: nothing runs."""
         for generation in self._scheduler.admit():
             speech = self._speeches[generation]
-            speech.first, speech.joined = len(generation.reply.tokens), now
+            wait = max(0.0, speech.script.starts_at - time.time())
+            speech.first, speech.joined = len(generation.reply.tokens), now + wait
         for generation, queued in self._scheduler.moved():
             generation.sink(queued)
         self._scheduler.computed(self._scheduler.schedule(), seconds=0)
@@ -178,13 +183,13 @@ class FakeEngine:
         elif due == script.fails_after:
             self._leave(generation, Failed(engine_failed("The engine broke, as it was asked to.")))
 
-    async def _pause(self, seconds: float | None) -> None:
-        """Waits so long, or until something is started or cancelled."""
+    async def _pause(self, seconds: float | None, began: float) -> None:
+        """Waits so long, and at least for the next tick, or until something is started or cancelled."""
         if seconds == 0:
             await asyncio.sleep(0)
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if seconds is None else max(seconds, TICK_SECONDS)):
+            async with asyncio.timeout(None if seconds is None else max(seconds, pause_after(began, TICK_SECONDS))):
                 await self._wake.wait()
 
 

@@ -5,6 +5,7 @@ some of which have characters of several bytes, split over as many tokens. The l
 
 - `words=N` anywhere in it: a reply of N words instead of the configured number;
 - `fail=N` anywhere in it: the engine breaks after N tokens;
+- `start=N` anywhere in it: no token comes before the Unix time N, so that many replies may start together;
 - `say: TEXT` at its beginning: TEXT is the reply.
 """
 
@@ -61,12 +62,14 @@ class Script:
 
     tokens: tuple[int, ...]
     fails_after: int | None
+    starts_at: int = 0
+    """The Unix time before which nothing of it is said."""
 
 
 def write(prompt: Sequence[int], parameters: Parameters, words: int) -> Script:
     """The reply to a prompt. Greedy decoding is as seed 0."""
     text = _last_message(prompt)
-    fails = re.search(r"\bfail=(\d+)", text)
+    fails, starts = re.search(r"\bfail=(\d+)", text), re.search(r"\bstart=(\d+)", text)
     if text.startswith("say: "):
         spoken: Iterable[Sequence[int]] = [encode_text(text.removeprefix("say: "))]
     else:
@@ -75,7 +78,7 @@ def write(prompt: Sequence[int], parameters: Parameters, words: int) -> Script:
         count = min(int(wish[1]) if wish else words, parameters.max_output_tokens)
         spoken = _draw(text, parameters.seed if parameters.temperature else 0, count)
     tokens = islice(chain(chain.from_iterable(spoken), [END]), parameters.max_output_tokens)
-    return Script(tuple(tokens), int(fails[1]) if fails else None)
+    return Script(tuple(tokens), int(fails[1]) if fails else None, int(starts[1]) if starts else 0)
 
 
 def logprobs(token: int, count: int) -> Logprobs:

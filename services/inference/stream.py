@@ -1,17 +1,22 @@
 """One stream of GenerateMany: its generations are started and cancelled by one reader, and written together."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 
 from parley.inference.v1 import inference_service_pb2 as pb
 from services.chassis.errors import DomainError
+from services.chassis.tick import pause_after
 from services.inference.engine import Cancel, End, Engine, Event, Failed, Load, Request, invalid, overloaded
 from services.inference.outbox import Outbox
 from services.inference.wire import to_event, to_load
 
 HEARTBEAT_SECONDS = 0.4
 """A response comes at least so often: the contract says half a second."""
+TICK_SECONDS = 0.02
+"""The least time between two responses with events: reading one costs the peer more than what is in it. An engine whose
+steps take longer is told of step by step."""
 
 Read = Callable[[pb.GenerateRequest], Request]
 """Checks a start. Raises DomainError."""
@@ -48,9 +53,11 @@ class GenerationStream:
         reader = asyncio.create_task(self._follow(commands))
         reader.add_done_callback(lambda _: self._outbox.wake())
         told: Load | None = None
+        written = time.monotonic()
         try:
             while self._live or self._outbox.pending or not reader.done():
-                events = await self._outbox.take(HEARTBEAT_SECONDS)
+                events = await self._outbox.take(max(0.0, written + HEARTBEAT_SECONDS - time.monotonic()))
+                began = time.monotonic()
                 if reader.done():
                     reader.result()  # raises what was wrong with the commands
                 before, told = told, self._load()
@@ -58,6 +65,9 @@ class GenerationStream:
                     events=[to_event(name, event) for name, event in events],
                     load=to_load(told) if not events or told != before else None,
                 )
+                written = time.monotonic()
+                if events:
+                    await asyncio.sleep(pause_after(began, TICK_SECONDS))
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)

@@ -27,4 +27,3 @@ class Fault:
     """Long answers that run at the same time."""
     kinds: tuple[str, ...] = ("embedded", "real")
     """Of stores that the fault can be done to, the first where nobody asks for another."""
-    in_tour: bool = False

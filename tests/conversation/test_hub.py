@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -56,6 +57,25 @@ async def test_all_who_watch_a_reply_see_it_grow_and_end(journal: Journal, rows:
         assert (await watcher.is_over()).ended == rows.messages[turn.reply_id]
         watcher.leave()
     assert hub._followed == {}
+
+
+async def test_the_end_of_a_reply_that_was_written_here_is_not_looked_for(
+    journal: Journal, rows: Rows, hub: Hub
+) -> None:
+    turn = a_turn()
+    rows.ask(turn)
+    draft = await claimed(journal, turn)
+    theirs = replace(turn, account_id="eve")
+    mine, spy = Watcher(hub, turn), Watcher(hub, theirs)
+    await write(journal, draft, "one ")
+    await mine.sees("one ")
+    rows.open.clear()
+    rows.end(turn, "one two")
+    hub.end(turn, rows.messages[turn.reply_id])
+    assert (await mine.is_over()).text == b"one two"
+    assert spy.followed.ended is None, "it is told to whom it belongs"
+    mine.leave()
+    spy.leave()
 
 
 async def test_a_place_in_the_queue_is_told(journal: Journal, rows: Rows, hub: Hub) -> None:

@@ -15,6 +15,8 @@ from services.chassis.errors import DomainError, Reason
 from services.chassis.ids import new_id
 from services.conversation.config import Config
 from services.conversation.draft import Turn
+from services.conversation.feed import Feeds
+from services.conversation.hub import Hub
 from services.conversation.journal import Journal
 from services.conversation.peers import History, Ledger, Metadata, Peers
 from services.conversation.routing import ReplicaLostError, Router
@@ -110,7 +112,8 @@ class Services:
 async def running(services: Services, journal: Journal, config: Config) -> AsyncIterator[Runner]:
     writer = Writer(journal, config)
     peers = Peers(cast("History", services), cast("Metadata", services), cast("Ledger", services))
-    story = Story(journal, writer, cast("Router", services), peers, config)
+    hub = Hub(journal, peers.history, writer, Feeds(), config)
+    story = Story(journal, writer, cast("Router", services), peers, hub, config)
     runner = Runner(journal, writer, story, config)
     tasks = [asyncio.create_task(writer.run()), asyncio.create_task(runner.run())]
     try:

@@ -1,7 +1,5 @@
 """Merging, whatever the order of arrivals and looks."""
 
-import asyncio
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +7,6 @@ from hypothesis import strategies as st
 from parley.conversation.v1 import conversation_service_pb2 as pb
 from services.chassis.errors import DomainError, Reason, to_status
 from services.edge.watch import Delta, Ended, Heartbeat, Watch
-
-LONG = 10.0
-SOON = 0.001
 
 
 def watch(cursor: str = "") -> Watch:
@@ -31,12 +26,12 @@ ENDED = pb.WatchEvent(watch_id="w", cursor="end", ended=pb.ReplyEnded())
 
 @given(st.lists(st.one_of(st.text(min_size=1, max_size=5), st.just(None))))
 @settings(deadline=None)
-async def test_a_reader_gets_every_byte_once_however_seldom_he_looks(steps: list[str | None]) -> None:
+def test_a_reader_gets_every_byte_once_however_seldom_he_looks(steps: list[str | None]) -> None:
     """A text arrives; None is a look."""
     one, sent, seen = watch(), "", ""
     for step in steps:
         if step is None:
-            event = await one.next(0)
+            event = one.take() or one.heartbeat()
             assert isinstance(event, Delta if sent != seen else Heartbeat)
             seen += event.text if isinstance(event, Delta) else ""
             assert (event.cursor, seen) == (str(len(sent)) if sent else "", sent)
@@ -47,39 +42,32 @@ async def test_a_reader_gets_every_byte_once_however_seldom_he_looks(steps: list
         assert one.start().start.reply.start_cursor == (str(len(sent)) if sent else "")
     one.receive(ENDED)
     if sent != seen:
-        last = await one.next(LONG)
+        last = one.take()
         assert isinstance(last, Delta)
         # Whoever comes back with this cursor must still be told of the end.
         assert (seen + last.text, last.cursor) == (sent, str(len(sent)))
-    assert isinstance(await one.next(LONG), Ended)
+    assert isinstance(one.take(), Ended)
 
 
-async def test_a_failure_comes_after_the_text_before_it() -> None:
+def test_a_failure_comes_after_the_text_before_it() -> None:
     one = watch("5")
     one.receive(delta("so far", "11"))
     one.receive(pb.WatchEvent(watch_id="w", failure=to_status(DomainError(Reason.NOT_FOUND, "Gone."))))
-    assert one.over.is_set()
-    assert await one.next(LONG) == Delta("11", "so far")
+    assert one.over
+    assert one.take() == Delta("11", "so far")
     with pytest.raises(DomainError, match="NOT_FOUND"):
-        await one.next(LONG)
+        one.take()
 
 
-async def test_places_in_the_queue() -> None:
+def test_places_in_the_queue() -> None:
     one = watch()
     assert one.heartbeat() == Heartbeat("", None)
     one.receive(queued(3))
     one.receive(queued(1))
-    assert await one.next(LONG) == Heartbeat("", 1)
-    assert await one.next(SOON) == Heartbeat("", 1)
+    assert one.take() == Heartbeat("", 1)
+    assert one.take() is None
+    assert one.heartbeat() == Heartbeat("", 1)
     one.receive(delta("Hi", "2"))
-    assert await one.next(LONG) == Delta("2", "Hi")
-    assert await one.next(SOON) == Heartbeat("2", None)
-
-
-async def test_what_arrives_during_a_look_is_not_lost() -> None:
-    one = watch()
-    waiting = asyncio.create_task(one.next(LONG))
-    await asyncio.sleep(0)
-    one.receive(delta("a", "1"))
-    one.receive(delta("b", "2"))
-    assert await waiting == Delta("2", "ab")
+    assert one.take() == Delta("2", "Hi")
+    assert one.take() is None
+    assert one.heartbeat() == Heartbeat("2", None)

@@ -1,6 +1,7 @@
 """The fake engine keeps an engine's promises, and its own: it can be foretold and paced."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -45,6 +46,16 @@ async def test_it_breaks_when_it_is_asked_to(engine: Engine) -> None:
         await generate(engine, asked)
     assert broken.value.reason is Reason.ENGINE_FAILED
     assert engine.load().running == 0
+
+
+async def test_replies_start_together_when_they_are_asked_to() -> None:
+    engine = FakeEngine(slots=2, pace=Pace(tokens_per_second=1000))
+    async with running(engine):
+        start_time = int(time.time()) + 2
+        replies = [await start(engine, request(engine, f"words=3 start={start_time}", tokens=9)) for _ in range(2)]
+        for reply in replies:
+            await reply.until(Delta)
+            assert time.time() >= start_time
 
 
 async def test_it_ends_after_tokens_that_are_not_its_own(engine: Engine) -> None:

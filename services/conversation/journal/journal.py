@@ -34,8 +34,9 @@ RUNNER = "runner"
 BLOCK_MILLISECONDS = 1_000
 CALL_SECONDS = 5.0
 """All that a call may take, also where several servers are asked or one is asked twice."""
-LOOK_AT = 200
-"""Turns in the queue that one look for lapsed leases passes."""
+LOOK_AT = 1_000
+"""Turns in the queue that one look for lapsed leases passes: more than a few replicas run, so that a dead one's turns
+are all found by the first look after their leases lapsed."""
 
 
 class Journal:

@@ -149,7 +149,7 @@ async def _watch(socket: ClientConnection, operation_id: str, asked: Asked) -> N
 
 
 def _fault(name: str, threatens: str, strike: Strike, environment: Mapping[str, str] | None = None) -> Fault:
-    return Fault(f"clients-{name}", threatens, strike, environment=environment or {}, in_tour=True)
+    return Fault(f"clients-{name}", threatens, strike, environment=environment or {})
 
 
 FAULTS = (

@@ -146,16 +146,14 @@ async def _kill_twice(arena: Arena, draw: Random) -> None:
     await arena.until_over(victims)
 
 
-def _fault(
-    name: str, services: Sequence[str], phases: Sequence[str], *, every: bool = False, in_tour: bool = False
-) -> Fault:
+def _fault(name: str, services: Sequence[str], phases: Sequence[str], *, every: bool = False) -> Fault:
     strike = partial(_kill, services, phases, every)
-    return Fault(f"kill-{name}", PROMISE, strike, in_tour=in_tour)
+    return Fault(f"kill-{name}", PROMISE, strike)
 
 
 FAULTS = (
-    _fault("each-server", SERVICES[:3], tuple(PHASES), in_tour=True),
-    _fault("each-store", SERVICES[3:], tuple(PHASES), in_tour=True),
+    _fault("each-server", SERVICES[:3], tuple(PHASES)),
+    _fault("each-store", SERVICES[3:], tuple(PHASES)),
     *(_fault(f"{service}-{phase}", [service], [phase]) for service in SERVICES for phase in PHASES),
     Fault(
         "kill-conversation-queued",

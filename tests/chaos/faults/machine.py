@@ -121,12 +121,12 @@ _DISK = "what cannot be stored is refused, and what was acknowledged is stored"
 _FILES = "a process without files left harms nobody's reply, and serves again when it has some"
 
 FAULTS = (
-    Fault("loop-blocked", _GOES_ON, _block, environment=ENVIRONMENT, in_tour=True),
-    Fault("clock-of-one", _CLOCK, _one_clock, environment=ENVIRONMENT, in_tour=True),
-    Fault("clock-of-a-service", _CLOCK, _clocks_of_a_service, environment=ENVIRONMENT, in_tour=True),
-    Fault("clock-of-all", _CLOCK, _all_clocks, environment=ENVIRONMENT, in_tour=True),
-    Fault("disk-full", _DISK, _fill_disk, stage=small_disk, kinds=("embedded",), in_tour=True),
-    Fault("disk-full-and-killed", _DISK, _fill_disk_and_kill, stage=small_disk, kinds=("embedded",), in_tour=True),
-    Fault("files-of-edge", _FILES, _take_files("edge"), in_tour=True),
-    Fault("files-of-conversation", _FILES, _take_files("conversation"), in_tour=True),
+    Fault("loop-blocked", _GOES_ON, _block, environment=ENVIRONMENT),
+    Fault("clock-of-one", _CLOCK, _one_clock, environment=ENVIRONMENT),
+    Fault("clock-of-a-service", _CLOCK, _clocks_of_a_service, environment=ENVIRONMENT),
+    Fault("clock-of-all", _CLOCK, _all_clocks, environment=ENVIRONMENT),
+    Fault("disk-full", _DISK, _fill_disk, stage=small_disk, kinds=("embedded",)),
+    Fault("disk-full-and-killed", _DISK, _fill_disk_and_kill, stage=small_disk, kinds=("embedded",)),
+    Fault("files-of-edge", _FILES, _take_files("edge")),
+    Fault("files-of-conversation", _FILES, _take_files("conversation")),
 )

@@ -42,7 +42,6 @@ FAULTS = (
         _restart,
         SLOW,
         streams=STREAMS,
-        in_tour=True,
     ),
     *(
         Fault(

@@ -25,7 +25,7 @@ async def _stop(services: Sequence[str], seconds: float, arena: Arena, draw: Ran
 
 
 FAULTS = (
-    Fault("stop-each-5s", THREATENS, partial(_stop, SERVICES, 5), in_tour=True),
+    Fault("stop-each-5s", THREATENS, partial(_stop, SERVICES, 5)),
     *(
         Fault(f"stop-{service}-{seconds}s", THREATENS, partial(_stop, [service], seconds))
         for service in SERVICES

@@ -104,13 +104,12 @@ _SERVERS = (
 )
 
 FAULTS = (
-    Fault("valkey-killed", "a queue and a journal outlive their server", _kill, kinds=("embedded",), in_tour=True),
+    Fault("valkey-killed", "a queue and a journal outlive their server", _kill, kinds=("embedded",)),
     Fault(
         "valkey-emptied",
         "all that the journal holds may vanish: what was acknowledged is answered all the same",
         _empty,
         kinds=("embedded",),
-        in_tour=True,
     ),
     *(
         Fault(
@@ -119,7 +118,6 @@ FAULTS = (
             strike("journal"),
             stage=_valkey_behind_proxy,
             kinds=("embedded",),
-            in_tour=True,
         )
         for name, strike in _WHILE.items()
     ),
@@ -130,7 +128,6 @@ FAULTS = (
             strike(store),
             stage=_behind_proxy(store, variable, place),
             kinds=("real",),
-            in_tour=name == "deaf",
         )
         for store, variable, place, promise in _SERVERS
         for name, strike in _WHILE.items()
