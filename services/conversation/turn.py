@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 8.0
 """How long an engine may take to stop."""
-SETTLING = 32
+SETTLING = 4
 """Replies that have ended and are settled at once: where many end together, their readers come first."""
 HEARD = 0.9
 """A generation is taken for silent after between this part of its time and all of it: a timer is not set anew for
