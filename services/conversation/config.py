@@ -44,7 +44,7 @@ class Config(ServiceSettings, PeerSettings):
     renew_seconds: float = Field(0.4, ge=0.1)
     tick_seconds: float = Field(0.025, ge=0.001)
     """What gathers for so long is written at once: to the journal, and to each watching peer."""
-    poll_seconds: float = Field(1.0, ge=0.1)
+    poll_seconds: float = Field(3.0, ge=0.1)
     """How often watched replies are looked at when nothing wakes their readers."""
     journal_ttl_seconds: int = Field(3600, ge=60)
     """How long the journal keeps a reply that nobody writes to."""

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
 """Between attempts to listen while the journal is away."""
+AGAIN_SECONDS = 0.5
+"""Between two looks at a reply that could not be read."""
 BATCH = 256
 """Replies that one call reads on."""
 MAX_LOOKUPS = 64
@@ -72,6 +74,8 @@ class Hub:
         self._dirty: list[set[str]] = [set() for _ in journal.shards]
         self._news = [asyncio.Event() for _ in journal.shards]
         self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
+        self._unread: set[str] = set()
+        """Turns that could not be looked at when it was their time."""
 
     @contextmanager
     def follow(self, turn: Turn, wake: Callable[[], None]) -> Iterator[Followed]:
@@ -124,7 +128,9 @@ class Hub:
         while True:
             try:
                 async with self._journal.listen() as news:
+                    # What was published before is lost.
                     self._feeds.miss()
+                    self._look_at(self._followed)
                     async for item in news:
                         self._writer.cancel(item.cancelled)
                         self._look_at(item.changed)
@@ -133,9 +139,13 @@ class Hub:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _poll(self) -> None:
+        looked = time.monotonic()
         while True:
-            await asyncio.sleep(self._config.poll_seconds)
-            self._look_at(self._followed)
+            await asyncio.sleep(min(AGAIN_SECONDS, self._config.poll_seconds))
+            unread, self._unread = self._unread, set()
+            if time.monotonic() - looked >= self._config.poll_seconds:
+                unread, looked = set(self._followed), time.monotonic()
+            self._look_at(unread)
 
     async def _read(self, shard: int, tasks: asyncio.TaskGroup) -> None:
         """Each shard by itself: one whose server hangs holds up no other."""
@@ -163,6 +173,7 @@ class Hub:
         except DomainError:
             # The journal is away: a reply may have ended all the same.
             for followed in batch:
+                self._unread.add(followed.turn.turn_id)
                 self._look(followed, tasks, queue=False)
             return False
         for followed, reading in zip(batch, readings, strict=True):
@@ -198,6 +209,7 @@ class Hub:
                 await self._journal.enqueue(turn)
         except DomainError as error:
             log(logger, logging.WARNING, "reply not readable for now", reply_id=turn.reply_id, reason=error.reason)
+            self._unread.add(turn.turn_id)
             if error.reason in (Reason.UNAUTHENTICATED, Reason.PERMISSION_DENIED):
                 followed.fail(not_found("message"))  # nothing was ever reserved for this account under this id
         finally:
