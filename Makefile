@@ -12,7 +12,7 @@ test: ## run the tests; ARGS="tests/history -x" hands arguments on
 	@scripts/test $(ARGS)
 check: ## style, types, imports, contracts, requirements
 	@scripts/check
-chaos: ## kill, stop, cut and starve a mesh, hundreds of times; ARGS="--fault NAME --seed N" hands arguments on
+chaos: ## break meshes in every way, and check the promises; ARGS="--seeds 5" or ARGS="--fault NAME --seed N"
 	@scripts/chaos $(ARGS)
 demo-failover: ## watch an answer survive the deaths of those who bring it; ARGS=--fake does it without a model
 	@scripts/demo-failover $(ARGS)

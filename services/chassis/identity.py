@@ -18,6 +18,8 @@ from services.chassis.errors import DomainError, Reason
 ISSUER = "parley"
 ALGORITHMS = ["Ed25519"]
 LEEWAY_SECONDS = 5
+SET_BACK_SECONDS = 3600
+"""By which a clock may be behind the one of who issued a token."""
 """By so much may the clocks of two machines differ."""
 VERIFIED_TOKENS = 10_000
 """The most verified tokens that a server remembers."""
@@ -153,7 +155,8 @@ async def verify(token: str, token_type: str, audience: str, keys: KeySource) ->
         if key is None:
             raise _refused()
         claims = jwt.decode(token, key, algorithms=ALGORITHMS).claims
-        _claims_for(audience).validate(claims)
+        _claims_for(audience).validate({name: value for name, value in claims.items() if name != "exp"})
+        _EXPIRY.validate({"exp": claims["exp"]})
     except ExpiredTokenError:
         if token_type == INNER_TYPE:
             raise DomainError(Reason.UNAVAILABLE, "A token between services has expired.", retry_after=1) from None
@@ -172,7 +175,11 @@ def _key_id(token: str, token_type: str) -> str:
 
 class _Claims(jwt.JWTClaimsRegistry):
     def validate_iat(self, value: object) -> None:
-        """Anything: a clock that is set back must not make a whole mesh doubt the tokens that it has."""
+        """With patience: a clock that is set back must not make a whole mesh doubt the tokens that it has."""
+        super().validate_iat(value - SET_BACK_SECONDS if isinstance(value, int) else value)
+
+
+_EXPIRY = jwt.JWTClaimsRegistry(leeway=LEEWAY_SECONDS)
 
 
 def _claims_for(audience: str) -> jwt.JWTClaimsRegistry:
@@ -180,7 +187,6 @@ def _claims_for(audience: str) -> jwt.JWTClaimsRegistry:
         leeway=LEEWAY_SECONDS,
         iss={"essential": True, "value": ISSUER},
         aud={"essential": True, "value": audience},
-        exp={"essential": True},
     )
 
 

@@ -43,7 +43,7 @@ class Removal:
         return turns
 
     async def until_ended(self, turns: list[Turn]) -> None:
-        """Waits until the replies have ended, so that what they took is settled and nothing more is written."""
+        """Waits until the replies have ended, so that nothing more is written."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within(STOP_SECONDS)):
                 for turn in turns:

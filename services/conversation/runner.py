@@ -71,6 +71,8 @@ class Runner:
     async def _take_over(self, shard: int, tasks: asyncio.TaskGroup) -> None:
         while True:
             await asyncio.sleep(self._config.renew_seconds)
+            if len(self._here) >= self._config.max_turns:
+                continue  # a look would hide them from who has room
             try:
                 self._start(await self._journal.take_over(shard), tasks)
             except DomainError:
@@ -145,3 +147,4 @@ class Runner:
                 pause = min(pause * 2, RETRY_SECONDS[1])
             else:
                 return
+        await self._journal.release(claim.draft)  # so that this counts as no claim that brought nothing

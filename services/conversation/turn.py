@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 8.0
 """How long an engine may take to stop."""
-SETTLING = 4
+SETTLING = 16
 """Replies that have ended and are settled at once: where many end together, their readers come first."""
 HEARD = 0.9
 """A generation is taken for silent after between this part of its time and all of it: a timer is not set anew for
@@ -132,7 +132,8 @@ class Story:
                 async with self.router.generate(start, draft.turn.conversation_id) as generation:
                     return await self._follow(draft, generation)
             except ReplicaLostError:
-                lost += generation is not None
+                # Who only waits for a place on an engine has no part in its death.
+                lost += generation is not None and draft.queue_position is None
                 failure = DomainError(Reason.UNAVAILABLE, "No engine finished the reply.")
             except DomainError as error:
                 if error.reason not in _TRANSIENT:

@@ -40,8 +40,12 @@ class Limits(PeerSettings):
     """Archives that this process makes at once; each takes up to 70 MiB, and up to a core."""
     max_exports_per_account: int = Field(1, ge=1)
     max_operations_per_socket: int = Field(500, ge=1)
+    max_waiting_per_socket: int = Field(16 * 1024 * 1024, ge=1)
+    """Characters of messages that wait for a WebSocket's client to take them."""
+    max_feeds_per_account: int = Field(50, ge=1)
+    """Subscriptions to conversationEvents: each reads what changed for itself."""
     max_watches: int = Field(20_000, ge=1)
-    """Replies that are watched through this process."""
+    """Replies and accounts that are watched through this process."""
     max_watches_per_account: int = Field(1000, ge=1)
     cached_documents: int = Field(200, ge=0)
     """Documents that are kept parsed and validated; one takes up to 250 KiB."""

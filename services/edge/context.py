@@ -68,7 +68,7 @@ class Context:
             raise unauthenticated()
         return self.caller
 
-    async def _caller_of_now(self) -> Caller:
+    async def caller_of_now(self) -> Caller:
         """Proved by a token that still lives: a subscription outlives several."""
         if self.caller is None or self.credential is None:
             raise unauthenticated()
@@ -91,7 +91,7 @@ class Context:
         async with self._turn:
             if self._bytes > config.max_bytes_per_operation:
                 raise _too_much(f"{config.max_bytes_per_operation} bytes")
-            with nullcontext() if as_service else acting_for(await self._caller_of_now()):
+            with nullcontext() if as_service else acting_for(await self.caller_of_now()):
                 response = await peer.call(method, request, as_service=as_service, seconds=seconds)
             self._bytes += response.ByteSize()
         return response

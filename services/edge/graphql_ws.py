@@ -29,7 +29,7 @@ class GraphQLOverWebSocket:
             self._open -= 1
 
     async def _serve(self, socket: WebSocket) -> None:
-        messages = Messages(socket, self._house.config.send_seconds)
+        messages = Messages(socket, self._house.config.send_seconds, self._house.config.max_waiting_per_socket)
         spoken = PROTOCOL in socket.scope["subprotocols"]
         await socket.accept(PROTOCOL if spoken else None)
         try:

@@ -69,6 +69,11 @@ class _Socket(WebSocketsSansIOProtocol):
         self.scope["extensions"][AT_ONCE] = {"send": self.send_at_once}
         await super().run_asgi()
 
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        if not self.writable.is_set():
+            self.transport.abort()  # it asks and asks, and takes no answer
+
     def send_keepalive_ping(self) -> None:
         if self._told and self._spared < SPARED_PINGS:
             self._told, self._spared = False, self._spared + 1

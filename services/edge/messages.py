@@ -23,8 +23,10 @@ class Closed(Exception):  # noqa: N818 - how every socket ends
 
 
 class Messages:
-    def __init__(self, socket: WebSocket, send_seconds: float) -> None:
-        self._socket, self._send_seconds = socket, send_seconds
+    def __init__(self, socket: WebSocket, send_seconds: float, max_waiting: int) -> None:
+        """`max_waiting`: characters of messages that wait for a client who takes none; with more he is cut off."""
+        self._socket, self._send_seconds, self._max_waiting = socket, send_seconds, max_waiting
+        self._waiting = 0
         extension = socket.scope.get("extensions", {}).get(AT_ONCE, {})
         self._send_at_once: SendAtOnce = extension.get("send", lambda _: False)
 
@@ -49,11 +51,16 @@ class Messages:
         """A message that is JSON already."""
         if self._send_at_once(text):
             return
+        if self._waiting and self._waiting + len(text) > self._max_waiting:
+            raise Closed(1008, "The messages are not taken")
+        self._waiting += len(text)
         try:
             async with asyncio.timeout(self._send_seconds):
                 await self._socket.send_text(text)
         except GONE:
             raise Closed from None
+        finally:
+            self._waiting -= len(text)
 
     async def close(self, over: Closed) -> None:
         """Says goodbye, where there is somebody left to hear it."""

@@ -64,7 +64,7 @@ class Operation:
         return result
 
     async def events(self) -> AsyncGenerator[str, None]:
-        """The answers of a subscription as JSON; they end when its reply ended. Raises Refused when it failed."""
+        """The answers of a subscription as JSON; those of a reply end with it. Raises Refused when it failed."""
         outcome = "left"
         answers = Answers(self._answer)
         try:

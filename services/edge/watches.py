@@ -37,6 +37,7 @@ class Watches:
         self._rounds = Rounds(config.tick_seconds, config.heartbeat_seconds)
         self._watches: dict[str, tuple[Watch | Feed, Look]] = {}
         self._of_account: Counter[tuple[str, str]] = Counter()
+        self._feeds_of: Counter[tuple[str, str]] = Counter()
         # Watches to start or stop on the stream; at most one entry for each open or just closed watch.
         self._changed: dict[str, None] = {}
         self._change = asyncio.Event()
@@ -66,7 +67,10 @@ class Watches:
     async def follow_conversations(self, who: Caller) -> AsyncGenerator[Changes | None, None]:
         """What changes in an account's conversations; None as a heartbeat. Raises DomainError."""
         feed = Feed(pb.StartAccountWatch(watch_id=new_id(), tenant_id=who.tenant_id, account_id=who.account_id))
-        with self._watching(feed, who) as look:
+        mine = (who.tenant_id, who.account_id)
+        if self._feeds_of[mine] >= self._config.max_feeds_per_account:
+            raise DomainError(Reason.LIMIT_EXCEEDED, "The account's conversations are watched often enough here.")
+        with self._watching(feed, who) as look, _counted(self._feeds_of, mine):
             while True:
                 silence = await look.next()
                 if (changes := feed.take()) or silence:
@@ -80,17 +84,13 @@ class Watches:
         if full or self._of_account[mine] >= self._config.max_watches_per_account:
             raise DomainError(Reason.LIMIT_EXCEEDED, "Too many replies are watched here.", retry_after=1)
         self._touch(watch.id)
-        self._of_account[mine] += 1
         self._metrics.watches.inc()
         try:
-            with self._rounds.joined() as look:
+            with self._rounds.joined() as look, _counted(self._of_account, mine):
                 self._watches[watch.id] = watch, look
                 yield look
         finally:
             self._metrics.watches.dec()
-            self._of_account[mine] -= 1
-            if not self._of_account[mine]:
-                del self._of_account[mine]
             if self._watches.pop(watch.id, None):
                 self._touch(watch.id)
 
@@ -166,3 +166,14 @@ class Watches:
         if watch.over:
             del self._watches[event.watch_id]
             self._started.discard(event.watch_id)
+
+
+@contextmanager
+def _counted(counts: Counter[tuple[str, str]], account: tuple[str, str]) -> Iterator[None]:
+    counts[account] += 1
+    try:
+        yield
+    finally:
+        counts[account] -= 1
+        if not counts[account]:
+            del counts[account]

@@ -1,4 +1,4 @@
-"""The long run: `python -m tests.chaos`. One line a run; in the end the table that `docs/reliability.md` shows."""
+"""The long run: `make chaos`. One line a run, and in the end a table of all."""
 
 import argparse
 import asyncio
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m tests.chaos", description="Breaks a mesh, and checks its promises.")
+    parser = argparse.ArgumentParser("make chaos", description="Breaks a mesh, and checks its promises.")
     parser.add_argument("--fault", action="append", choices=sorted(KNOWN), help="this fault; all without it")
     parser.add_argument("--seed", type=int, help="this seed alone: replays a run")
     parser.add_argument("--seeds", type=int, default=1, metavar="COUNT", help="seeds 1 to COUNT for each fault")

@@ -56,7 +56,7 @@ class Outcome:
     @property
     def replay(self) -> str:
         stores = "" if self.kind == "embedded" else f" --stores {self.kind}"
-        return f"python -m tests.chaos --fault {self.fault} --seed {self.seed}{stores}"
+        return f'make chaos ARGS="--fault {self.fault} --seed {self.seed}{stores}"'
 
 
 async def run(fault: Fault, seed: int, folder: Path, kind: str = "embedded") -> Outcome:

@@ -55,7 +55,7 @@ async def test_a_call_without_a_deadline_is_refused() -> None:
         assert await reason_of(call) is Reason.DEADLINE_REQUIRED
 
 
-@pytest.mark.parametrize("what", ["none", "garbage", "foreign", "audience", "type"])
+@pytest.mark.parametrize("what", ["none", "garbage", "foreign", "audience", "expired and audience", "type"])
 async def test_a_call_without_a_valid_token_is_refused(what: str) -> None:
     signer = Signer()
     token = {
@@ -63,6 +63,7 @@ async def test_a_call_without_a_valid_token_is_refused(what: str) -> None:
         "garbage": "Bearer a.b.c",
         "foreign": f"Bearer {Signer().token('history', 'ann')}",
         "audience": f"Bearer {signer.token('metadata', 'ann')}",
+        "expired and audience": f"Bearer {signer.token('metadata', 'ann', lifetime=-5)}",
         "type": f"Bearer {signer.token('history', 'ann', token_type='at+jwt')}",
     }[what]
     async with served(signer) as server, channel_to(server) as channel:

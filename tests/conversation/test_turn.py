@@ -46,6 +46,8 @@ class Services:
         self.refuse_complete: list[DomainError] = []
         self.lose_after: list[int] = []
         """Words after which each generation's engine dies."""
+        self.queued_first = 0
+        """Generations whose engines die while they wait."""
         self.refuse_generations = 0
         """Generations that their engines refuse."""
         self.pause = asyncio.Event()
@@ -92,6 +94,10 @@ class Services:
         if self.refuse_generations:
             self.refuse_generations -= 1
             raise DomainError(Reason.ENGINE_OVERLOADED, "full", retry_after=1000)
+        if self.queued_first:
+            self.queued_first -= 1
+            yield pb.GenerationEvent(queued=pb.GenerationQueued(queue_position=1))
+            raise ReplicaLostError
         lose_after = self.lose_after.pop(0) if self.lose_after else len(WORDS) + 1
         for place in range(len(self.generations[-1]), len(WORDS)):
             if place == lose_after:
@@ -157,6 +163,17 @@ async def test_a_reply_of_which_engine_after_engine_dies_ends_failed(journal: Jo
     assert (result.status, result.failure_reason) == (history_pb.MESSAGE_STATUS_FAILED, "ENGINE_FAILED")
     assert result.text == "one "
     assert services.generations == [[]] + [[0]] * config.max_claims
+
+
+async def test_replies_that_only_waited_for_an_engine_have_no_part_in_its_death(
+    journal: Journal, config: Config
+) -> None:
+    services = Services()
+    services.queued_first = config.max_claims + 2
+    async with running(services, journal, config):
+        await journal.enqueue(services.turn)
+        await services.ended.wait()
+    assert services.reply.result.text == "one two three four"
 
 
 async def test_a_reply_of_which_runner_after_runner_dies_ends_failed(journal: Journal, config: Config) -> None:

@@ -154,6 +154,25 @@ async def test_a_subscription_may_ask_more_in_its_life_than_an_operation_may(mes
             assert (await next_event(socket))["conversation"]["displayName"] == str(number)
 
 
+async def test_an_account_watches_its_conversations_so_often_and_no_more(mesh: Mesh, ada: Person) -> None:
+    async with running(mesh, max_feeds_per_account=2) as edge, open_socket(edge, ada) as socket:
+        for number in range(3):
+            await socket.subscribe(str(number), EVENTS)
+        answers = [await socket.receive() for _ in range(3)]
+        [refused] = [answer for answer in answers if answer["type"] == "error"]
+        assert refused["payload"][0]["extensions"]["code"] == "LIMIT_EXCEEDED"
+
+
+async def test_whose_key_was_revoked_hears_no_more(mesh: Mesh, ada: Person) -> None:
+    async with running(mesh, heartbeat_seconds=0.05) as edge, open_socket(edge, ada) as socket:
+        await listen(socket)
+        mesh.state.credentials.clear()
+        edge.house.sessions._known.clear()
+        while (message := await socket.receive())["type"] == "next":
+            pass
+        assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
 async def test_heartbeats_come_while_nothing_happens(mesh: Mesh, ada: Person) -> None:
     async with running(mesh, heartbeat_seconds=0.05) as edge, open_socket(edge, ada) as socket:
         await listen(socket)

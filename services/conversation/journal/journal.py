@@ -167,7 +167,8 @@ class Journal:
             await self.enqueue(turn, cancelled=True)
 
     async def announce(self, change: Change) -> None:
-        """Tells every process of a change. Who cannot be reached now is told later that he missed something."""
+        """Tells every process of a change, if Redis can be reached: whoever has lost it, too, learns that he missed
+        something when he has it again."""
         shard = self.shard(change.conversation_id)
         with suppress(DomainError):
             async with self._reaching():

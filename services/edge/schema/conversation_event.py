@@ -62,6 +62,7 @@ class ConversationSubscription:
             async for changes in news:
                 context.begin_event()
                 if changes is None:
+                    await context.caller_of_now()  # whose credential was revoked meanwhile hears no more
                     yield ConversationHeartbeat(time=datetime.now(UTC))
                     continue
                 try:
@@ -80,6 +81,7 @@ async def _events(context: Context, changes: Changes) -> AsyncGenerator[Event, N
         yield _resync()
     for conversation_id, itself in changes.conversations.items():
         if itself:
+            context.begin_event()
             yield await _conversation(context, conversation_id)
         for message_id in changes.messages.get(conversation_id, ()):
             context.begin_event()
