@@ -8,7 +8,7 @@ import asyncio
 import resource
 import signal
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
 from random import Random
@@ -106,13 +106,17 @@ def _no_files(process: Process, spare: int) -> Iterator[None]:
 @asynccontextmanager
 async def _knocking(addresses: Iterable[str]) -> AsyncIterator[None]:
     """Strangers connect and say nothing."""
-    async with AsyncExitStack() as knocks:
+    knocks: list[asyncio.StreamWriter] = []
+    try:
         for address in set(addresses):
             host, _, port = address.rpartition(":")
             for _ in range(KNOCKS):
-                _, writer = await asyncio.open_connection(host, int(port))
-                knocks.callback(writer.transport.abort)
+                _, knock = await asyncio.open_connection(host, int(port))
+                knocks.append(knock)
         yield
+    finally:
+        for knock in knocks:
+            knock.transport.abort()
 
 
 _GOES_ON = "a reply goes on elsewhere, and whoever was held up writes nothing that is not his any more"
