@@ -17,14 +17,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import grpc
 import psutil
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
-from parley.inference.v1 import inference_service_pb2 as pb
-from parley.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from services.chassis.tokens import Tokens
+from tests.mesh.engines import loads
 from tests.mesh.person import REPLY, Person
 from tests.mesh.running import Running, mesh
 
@@ -54,13 +51,8 @@ class Victims:
 
     async def computes(self, _: str, __: ClientConnection) -> tuple[str, int]:
         """The inference replica that runs a generation."""
-        async with grpc.aio.insecure_channel(self._running.addresses("auth")[0]) as auth:
-            token = await Tokens("edge", self._running.secret("edge"), auth).token("inference", None)
-        metadata = grpc.aio.Metadata(("authorization", f"Bearer {token}"))
-        replicas = zip(self._running.addresses("inference"), self._running.processes("inference"), strict=True)
-        for address, pid in replicas:
-            async with grpc.aio.insecure_channel(address) as channel:
-                load = await InferenceServiceStub(channel).GetLoad(pb.GetLoadRequest(), metadata=metadata, timeout=5)
+        replicas = zip(await loads(self._running), self._running.processes("inference"), strict=True)
+        for load, pid in replicas:
             if load.running:
                 return "inference, which computes it", pid
         raise LookupError("no engine runs the reply")

@@ -8,7 +8,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -83,24 +83,19 @@ async def send_and_read(reply: Reply, text: str, tokens: int) -> None:
     await reply.read()
 
 
-async def event_streams(job: Job) -> Summary:
+async def plain_streams(job: Job, read: Callable[[Job, Arrivals], Coroutine[Any, Any, None]]) -> Summary:
+    """Of a server without a mesh."""
     say(ready=True)
     await told()
     seen = [Arrivals() for _ in range(job.streams)]
     start = time.time()
     say(start=start)
-    await all_of([read_events(job.host, job.port, f"/events?tokens={job.tokens}", each) for each in seen])
+    await all_of([read(job, each) for each in seen])
     return summary(seen, job.tokens, start)
 
 
-async def web_sockets(job: Job) -> Summary:
-    say(ready=True)
-    await told()
-    seen = [Arrivals() for _ in range(job.streams)]
-    start = time.time()
-    say(start=start)
-    await all_of([read_web_socket(job, each) for each in seen])
-    return summary(seen, job.tokens, start)
+async def read_event_stream(job: Job, arrivals: Arrivals) -> None:
+    await read_events(job.host, job.port, f"/events?tokens={job.tokens}", arrivals)
 
 
 async def read_web_socket(job: Job, arrivals: Arrivals) -> None:
@@ -125,9 +120,9 @@ async def main(job: Job) -> None:
         case "replies":
             seen = await replies(job)
         case "event streams":
-            seen = await event_streams(job)
+            seen = await plain_streams(job, read_event_stream)
         case "web sockets":
-            seen = await web_sockets(job)
+            seen = await plain_streams(job, read_web_socket)
         case "waiting":
             await waiting(job)
             return

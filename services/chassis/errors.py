@@ -73,6 +73,8 @@ _CODES: dict[StatusCode, tuple[Reason, ...]] = {
     StatusCode.UNAVAILABLE: (Reason.UNAVAILABLE,),
     StatusCode.INTERNAL: (Reason.ENGINE_FAILED, Reason.INTERNAL),
 }
+AWAY = frozenset({Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED})
+"""Whoever was asked may answer another time; any other reason would come back."""
 CODE_OF: Mapping[Reason, StatusCode] = {reason: code for code, reasons in _CODES.items() for reason in reasons}
 _REASON_OF_BARE: Mapping[StatusCode, Reason] = {
     **{code: reasons[0] for code, reasons in _CODES.items() if code is not StatusCode.INTERNAL},

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from services.chassis.errors import DomainError, Reason
+from services.chassis.errors import AWAY, DomainError
 from services.chassis.identity import acting_for
 from services.chassis.telemetry import current_trace, log, start_trace
 from services.conversation.config import Config
@@ -15,8 +15,6 @@ from services.conversation.writer import Writer
 
 logger = logging.getLogger(__name__)
 
-AWAY = {Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED}
-"""Why a turn is told again; any other reason would come back."""
 HAND_OVER_SECONDS = 1.0
 AWAY_SECONDS = 0.5
 """Between attempts while the queue cannot be read."""

@@ -11,7 +11,7 @@ import grpc
 from parley.auth.v1 import account_service_pb2 as pb
 from parley.auth.v1.account_service_pb2_grpc import AccountServiceStub
 from services.chassis.channel import Peer, open_channel
-from services.chassis.errors import DomainError, Reason
+from services.chassis.errors import AWAY, DomainError, Reason
 from services.chassis.identity import TokenSubject
 from services.chassis.tokens import Tokens
 from services.launcher.folder import write_private
@@ -24,7 +24,6 @@ KEY_NAME = "python -m services"
 
 PASSWORD_SECONDS = 30.0
 """For a call that works on a password, which takes long by design, and longer while everything else starts, too."""
-AWAY = {Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED}
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.5
 """Between attempts while auth is away."""

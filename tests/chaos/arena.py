@@ -9,18 +9,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-import grpc
 import psutil
 from redis.asyncio import Redis
 
-from parley.inference.v1 import inference_service_pb2 as pb
-from parley.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from services.chassis.tokens import Tokens
 from services.launcher.probe import Endpoint, Kind, healthy
 from tests.chaos.client import Client
 from tests.chaos.record import History
 from tests.chaos.stage import Stage
 from tests.chaos.stream import Stream
+from tests.mesh.engines import engines_busy
 from tests.mesh.running import Running
 
 UNTIL_SECONDS = 60.0
@@ -162,13 +159,4 @@ class Arena:
 
     async def busy(self) -> int:
         """Generations that run or wait on all engines."""
-        async with grpc.aio.insecure_channel(self.running.addresses("auth")[0]) as auth:
-            token = await Tokens("edge", self.running.secret("edge"), auth).token("inference", None)
-        metadata = grpc.aio.Metadata(("authorization", f"Bearer {token}"))
-        busy = 0
-        for address in self.running.addresses("inference"):
-            async with grpc.aio.insecure_channel(address) as channel:
-                stub = InferenceServiceStub(channel)
-                load = await stub.GetLoad(pb.GetLoadRequest(), metadata=metadata, timeout=5)
-                busy += load.running + load.waiting
-        return busy
+        return await engines_busy(self.running)

@@ -2,30 +2,14 @@
 
 import asyncio
 
-import grpc
 import pytest
 
-from parley.inference.v1 import inference_service_pb2 as pb
-from parley.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from services.chassis.ids import new_id
-from services.chassis.tokens import Tokens
+from tests.mesh.engines import engines_busy
 from tests.mesh.person import REGENERATE, Person, RefusedError
 from tests.mesh.running import Running
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-async def engines_busy(running: Running) -> int:
-    """Generations that run or wait on all engines."""
-    async with grpc.aio.insecure_channel(running.addresses("auth")[0]) as auth:
-        token = await Tokens("edge", running.secret("edge"), auth).token("inference", None)
-    busy = 0
-    for address in running.addresses("inference"):
-        async with grpc.aio.insecure_channel(address) as channel:
-            metadata = grpc.aio.Metadata(("authorization", f"Bearer {token}"))
-            load = await InferenceServiceStub(channel).GetLoad(pb.GetLoadRequest(), metadata=metadata, timeout=5)
-            busy += load.running + load.waiting
-    return busy
 
 
 async def test_an_answer_streams_and_is_stored(ann: Person) -> None:

@@ -10,11 +10,11 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.mesh.engines import engines_busy
 from tests.mesh.newcomer import DELETE, GONE, PASSWORD, Newcomer, newcomer
 from tests.mesh.person import REGENERATE, Person, RefusedError
 from tests.mesh.remains import lasting_mentions, mentions, texts
 from tests.mesh.running import Running, until_ready
-from tests.mesh.test_conversation import engines_busy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -10,7 +10,7 @@ from parley.auth.v1 import account_service_pb2, usage_service_pb2
 from parley.history.v1 import history_service_pb2 as history_pb
 from parley.metadata.v1 import metadata_service_pb2 as metadata_pb
 from services.chassis.channel import Peer, UnaryMethod
-from services.chassis.errors import DomainError, Reason
+from services.chassis.errors import AWAY, DomainError, Reason
 from services.chassis.identity import acting_for
 from services.edge.mesh import Mesh
 from services.edge.session import Credential, Sessions
@@ -19,7 +19,6 @@ CALL_SECONDS = 10.0
 PAGE = 100
 """The most that every list gives at once."""
 MESSAGES_PAGE = 200
-AWAY = {Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED}
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Between attempts while a service is away: as long as one takes to be started again."""
 

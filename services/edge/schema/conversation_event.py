@@ -8,15 +8,13 @@ from typing import Annotated
 import strawberry
 
 from parley.metadata.v1 import metadata_service_pb2 as metadata_pb
-from services.chassis.errors import DomainError, Reason
+from services.chassis.errors import AWAY, DomainError, Reason
 from services.edge.context import Context
 from services.edge.feed import Changes
 from services.edge.schema.conversation import Conversation
 from services.edge.schema.described import described
 from services.edge.schema.info import Info
 from services.edge.schema.message import Message, get_message
-
-_AWAY = frozenset({Reason.UNAVAILABLE, Reason.DEADLINE_EXCEEDED})
 
 
 @strawberry.type(description="A conversation was created or changed.")
@@ -70,7 +68,7 @@ class ConversationSubscription:
                         async for event in events:
                             yield event
                 except DomainError as error:
-                    if error.reason not in _AWAY:
+                    if error.reason not in AWAY:
                         raise
                     yield _resync()
 

@@ -53,23 +53,16 @@ async def before_dispatch(arena: Arena, draw: Random, target: Target) -> Sequenc
     return await asking
 
 
-async def in_prefill(arena: Arena, draw: Random, target: Target) -> Sequence[Stream]:
+async def soon_after(seconds: float, arena: Arena, draw: Random, target: Target) -> Sequence[Stream]:
+    """At most so long after they were asked for."""
     victims = await arena.ask_several(VICTIMS)
-    await asyncio.sleep(draw.uniform(0, 0.25))
+    await asyncio.sleep(draw.uniform(0, seconds))
     await arena.kill(*await target.processes(arena, draw, victims[0]))
     return victims
 
 
 async def at_a_token(arena: Arena, draw: Random, target: Target) -> Sequence[Stream]:
     victims = await at_a_word(arena, draw.randrange(1, LONG_WORDS - 10))
-    await arena.kill(*await target.processes(arena, draw, victims[0]))
-    return victims
-
-
-async def in_the_queue(arena: Arena, draw: Random, target: Target) -> Sequence[Stream]:
-    """Where runners have no room (CROWDED)."""
-    victims = await arena.ask_several(VICTIMS)
-    await asyncio.sleep(draw.uniform(0, 1))
     await arena.kill(*await target.processes(arena, draw, victims[0]))
     return victims
 
@@ -102,7 +95,7 @@ async def in_settle(arena: Arena, draw: Random, target: Target) -> Sequence[Stre
 
 PHASES: dict[str, Phase] = {
     "dispatch": before_dispatch,
-    "prefill": in_prefill,
+    "prefill": partial(soon_after, 0.25),
     "token": at_a_token,
     "row": before_the_row,
     "settle": in_settle,
@@ -158,7 +151,7 @@ FAULTS = (
     Fault(
         "kill-conversation-queued",
         PROMISE,
-        partial(_kill_once, in_the_queue, Target("conversation")),
+        partial(_kill_once, partial(soon_after, 1), Target("conversation")),
         environment=CROWDED,
     ),
     Fault("kill-conversation-twice", PROMISE, _kill_twice),
